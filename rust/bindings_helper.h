@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What bindgen reads to make bindings_generated.rs. */
+#include <linux/mm.h>
+#include <uapi/linux/mman.h>
+
+#include "helpers.h"
+#include "guplab_events.h"
+
+/* Function-like macros, and constants that the kernel crate does not bind. */
+const int RUST_CONST_HELPER_GUPLAB_MADV_COLLAPSE = MADV_COLLAPSE;
+const unsigned long RUST_CONST_HELPER_GUPLAB_PMD_SIZE = PMD_SIZE;
+const unsigned long RUST_CONST_HELPER_GUPLAB_PUD_SIZE = PUD_SIZE;

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Time stamps that userspace can compare with its own.
+
+/// Returns the time of `CLOCK_MONOTONIC` in nanoseconds.
+#[inline]
+pub(crate) fn now() -> u64 {
+    // SAFETY: Has no preconditions once timekeeping runs, which it does before modules load.
+    let now = unsafe { kernel::bindings::ktime_get() };
+    // CAST: Monotonic time is not negative.
+    now as u64
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM guplab
+
+#if !defined(_GUPLAB_EVENTS_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _GUPLAB_EVENTS_H
+
+#include <linux/tracepoint.h>
+
+#include "uapi/guplab.h"
+
+TRACE_DEFINE_ENUM(GUPLAB_WAY_PIN_FAST);
+TRACE_DEFINE_ENUM(GUPLAB_WAY_PIN);
+TRACE_DEFINE_ENUM(GUPLAB_WAY_PIN_REMOTE);
+TRACE_DEFINE_ENUM(GUPLAB_WAY_GET_FAST);
+TRACE_DEFINE_ENUM(GUPLAB_WAY_GET_FAST_ONLY);
+
+#define show_guplab_way(way) __print_symbolic(way,			\
+	{ GUPLAB_WAY_PIN_FAST,		"pin_user_pages_fast" },	\
+	{ GUPLAB_WAY_PIN,		"pin_user_pages" },		\
+	{ GUPLAB_WAY_PIN_REMOTE,	"pin_user_pages_remote" },	\
+	{ GUPLAB_WAY_GET_FAST,		"get_user_pages_fast" },	\
+	{ GUPLAB_WAY_GET_FAST_ONLY,	"get_user_pages_fast_only" })
+
+#define show_guplab_pin_flags(flags) __print_flags(flags, "|",		\
+	{ 1 << 0, "WRITE" },						\
+	{ 1 << 1, "LONGTERM" },						\
+	{ 1 << 2, "FORCE" },						\
+	{ 1 << 3, "NOFAULT" },						\
+	{ 1 << 4, "HONOR_NUMA_FAULT" },					\
+	{ 1 << 5, "INTERRUPTIBLE" },					\
+	{ 1 << 6, "SPLIT_PMD" })
+
+TRACE_EVENT(guplab_pin,
+	TP_PROTO(unsigned long addr, unsigned int nr_pages, unsigned int way,
+		 unsigned int flags, long ret, unsigned long pfn),
+	TP_ARGS(addr, nr_pages, way, flags, ret, pfn),
+	TP_STRUCT__entry(
+		__field(unsigned long, addr)
+		__field(unsigned int, nr_pages)
+		__field(unsigned int, way)
+		__field(unsigned int, flags)
+		__field(long, ret)
+		__field(unsigned long, pfn)
+	),
+	TP_fast_assign(
+		__entry->addr = addr;
+		__entry->nr_pages = nr_pages;
+		__entry->way = way;
+		__entry->flags = flags;
+		__entry->ret = ret;
+		__entry->pfn = pfn;
+	),
+	TP_printk("addr=0x%lx nr_pages=%u way=%s flags=%s ret=%ld pfn=0x%lx",
+		  __entry->addr, __entry->nr_pages, show_guplab_way(__entry->way),
+		  show_guplab_pin_flags(__entry->flags), __entry->ret, __entry->pfn)
+);
+
+TRACE_EVENT(guplab_unpin,
+	TP_PROTO(unsigned long addr, unsigned long nr_pages, unsigned long pfn),
+	TP_ARGS(addr, nr_pages, pfn),
+	TP_STRUCT__entry(
+		__field(unsigned long, addr)
+		__field(unsigned long, nr_pages)
+		__field(unsigned long, pfn)
+	),
+	TP_fast_assign(
+		__entry->addr = addr;
+		__entry->nr_pages = nr_pages;
+		__entry->pfn = pfn;
+	),
+	TP_printk("addr=0x%lx nr_pages=%lu pfn=0x%lx",
+		  __entry->addr, __entry->nr_pages, __entry->pfn)
+);
+
+TRACE_EVENT(guplab_collapse,
+	TP_PROTO(unsigned long addr, unsigned long len, int ret, u64 ns),
+	TP_ARGS(addr, len, ret, ns),
+	TP_STRUCT__entry(
+		__field(unsigned long, addr)
+		__field(unsigned long, len)
+		__field(int, ret)
+		__field(u64, ns)
+	),
+	TP_fast_assign(
+		__entry->addr = addr;
+		__entry->len = len;
+		__entry->ret = ret;
+		__entry->ns = ns;
+	),
+	TP_printk("addr=0x%lx len=0x%lx ret=%d ns=%llu",
+		  __entry->addr, __entry->len, __entry->ret, __entry->ns)
+);
+
+TRACE_EVENT(guplab_check,
+	TP_PROTO(unsigned long addr, unsigned int same, unsigned int differs,
+		 unsigned int absent, unsigned int unpinned),
+	TP_ARGS(addr, same, differs, absent, unpinned),
+	TP_STRUCT__entry(
+		__field(unsigned long, addr)
+		__field(unsigned int, same)
+		__field(unsigned int, differs)
+		__field(unsigned int, absent)
+		__field(unsigned int, unpinned)
+	),
+	TP_fast_assign(
+		__entry->addr = addr;
+		__entry->same = same;
+		__entry->differs = differs;
+		__entry->absent = absent;
+		__entry->unpinned = unpinned;
+	),
+	TP_printk("addr=0x%lx same=%u differs=%u absent=%u unpinned=%u",
+		  __entry->addr, __entry->same, __entry->differs, __entry->absent,
+		  __entry->unpinned)
+);
+
+TRACE_EVENT(guplab_hammer,
+	TP_PROTO(unsigned long addr, unsigned int nr_pages, u64 calls, u64 pages,
+		 u64 mismatches, u64 ns),
+	TP_ARGS(addr, nr_pages, calls, pages, mismatches, ns),
+	TP_STRUCT__entry(
+		__field(unsigned long, addr)
+		__field(unsigned int, nr_pages)
+		__field(u64, calls)
+		__field(u64, pages)
+		__field(u64, mismatches)
+		__field(u64, ns)
+	),
+	TP_fast_assign(
+		__entry->addr = addr;
+		__entry->nr_pages = nr_pages;
+		__entry->calls = calls;
+		__entry->pages = pages;
+		__entry->mismatches = mismatches;
+		__entry->ns = ns;
+	),
+	TP_printk("addr=0x%lx nr_pages=%u calls=%llu pages=%llu mismatches=%llu ns=%llu",
+		  __entry->addr, __entry->nr_pages, __entry->calls, __entry->pages,
+		  __entry->mismatches, __entry->ns)
+);
+
+/* A pin and its mapping disagree, and whoever asked said that they must not. */
+TRACE_EVENT(guplab_violation,
+	TP_PROTO(unsigned long addr, unsigned long pfn, unsigned long map_pfn),
+	TP_ARGS(addr, pfn, map_pfn),
+	TP_STRUCT__entry(
+		__field(unsigned long, addr)
+		__field(unsigned long, pfn)
+		__field(unsigned long, map_pfn)
+	),
+	TP_fast_assign(
+		__entry->addr = addr;
+		__entry->pfn = pfn;
+		__entry->map_pfn = map_pfn;
+	),
+	TP_printk("addr=0x%lx pfn=0x%lx map_pfn=0x%lx",
+		  __entry->addr, __entry->pfn, __entry->map_pfn)
+);
+
+#endif /* _GUPLAB_EVENTS_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE guplab_events
+#include <trace/define_trace.h>

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! guplab, a laboratory for `get_user_pages()` races.
+//!
+//! The module offers instruments on `/dev/guplab` (`uapi/guplab.h`); experiments are made of them
+//! in userspace. A request comes in through [`ioctl`], is checked ([`range`], [`flags`]) and goes
+//! to what carries it out: [`held`] for pins that stay, [`hammer`] for pins in a loop, [`collapse`].
+//! All pins are [`pin::Pins`], the only place that calls GUP. Pages are looked at through
+//! [`folio`], page tables through [`leaf`].
+
+#![crate_name = "guplab"]
+
+use kernel::{
+    fs::File,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print, //
+};
+
+mod bindings;
+mod clock;
+mod collapse;
+mod debug;
+mod flags;
+mod folio;
+mod hammer;
+mod held;
+mod ioctl;
+mod irq;
+mod leaf;
+mod memlock;
+mod misc;
+mod mm;
+mod pin;
+mod range;
+mod session;
+mod stats;
+mod trace;
+mod uapi;
+
+use session::Session;
+
+module! {
+    type: GupLab,
+    name: "guplab",
+    authors: ["The guplab authors"],
+    description: "Laboratory for get_user_pages() races",
+    license: "GPL",
+}
+
+/// What lives as long as the module is loaded.
+#[pin_data]
+struct GupLab {
+    // Dropped in this order: nobody may open a session when the rest goes.
+    #[pin]
+    _misc: misc::Registration<Session>,
+    #[pin]
+    _debugfs: debug::Debugfs,
+}
+
+impl kernel::InPlaceModule for GupLab {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        // SAFETY: The module is initialised once, and the device is registered below.
+        unsafe { session::init() };
+        collapse::init();
+        if !collapse::is_supported() {
+            pr_info!("COLLAPSE is not supported on this kernel\n");
+        }
+        try_pin_init!(Self {
+            _debugfs <- debug::Debugfs::new(),
+            _misc <- misc::Registration::new(MiscDeviceOptions { name: c"guplab" }),
+        })
+    }
+}
+
+#[vtable]
+impl MiscDevice for Session {
+    type Ptr = Pin<KBox<Self>>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Pin<KBox<Self>>> {
+        Session::open()
+    }
+
+    fn ioctl(me: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        ioctl::dispatch(&me, cmd, arg)?;
+        Ok(0)
+    }
+
+    fn show_fdinfo(me: Pin<&Self>, m: &SeqFile, _file: &File) {
+        let account = me.account();
+        seq_print!(m, "guplab-session:\t{}\n", account.id);
+        seq_print!(m, "guplab-handles:\t{}\n", account.counters.handles.get());
+        seq_print!(m, "guplab-pages:\t{}\n", account.counters.held_pages.get());
+    }
+}

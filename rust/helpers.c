@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/highmem.h>
+#include <linux/huge_mm.h>
+#include <linux/hugetlb.h>
+#include <linux/irqflags.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+
+#include "helpers.h"
+
+/* module! has no field for it: this is a test module, and taints the kernel as one. */
+MODULE_INFO(test, "Y");
+
+bool guplab_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+void guplab_cond_resched(void)
+{
+	cond_resched();
+}
+
+unsigned long guplab_local_irq_save(void)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	return flags;
+}
+
+void guplab_local_irq_restore(unsigned long flags)
+{
+	local_irq_restore(flags);
+}
+
+unsigned long guplab_rlimit_memlock(void)
+{
+	return rlimit(RLIMIT_MEMLOCK);
+}
+
+unsigned long guplab_task_size_max(void)
+{
+	return TASK_SIZE_MAX;
+}
+
+u64 guplab_pinned_vm_add(struct mm_struct *mm, unsigned long nr_pages)
+{
+	return atomic64_add_return(nr_pages, &mm->pinned_vm);
+}
+
+void guplab_pinned_vm_sub(struct mm_struct *mm, unsigned long nr_pages)
+{
+	atomic64_sub(nr_pages, &mm->pinned_vm);
+}
+
+struct page *guplab_pfn_to_page(unsigned long pfn)
+{
+	return pfn_to_page(pfn);
+}
+
+unsigned long guplab_page_to_pfn(const struct page *page)
+{
+	return page_to_pfn(page);
+}
+
+bool guplab_pfn_valid(unsigned long pfn)
+{
+	return pfn_valid(pfn);
+}
+
+bool guplab_is_zero_pfn(unsigned long pfn)
+{
+	return is_zero_pfn(pfn);
+}
+
+struct folio *guplab_page_folio(struct page *page)
+{
+	return page_folio(page);
+}
+
+bool guplab_folio_try_get(struct folio *folio)
+{
+	return folio_try_get(folio);
+}
+
+void guplab_folio_put(struct folio *folio)
+{
+	folio_put(folio);
+}
+
+void guplab_put_page(struct page *page)
+{
+	put_page(page);
+}
+
+int guplab_folio_ref_count(struct folio *folio)
+{
+	return folio_ref_count(folio);
+}
+
+bool guplab_folio_has_pincount(struct folio *folio)
+{
+	return folio_has_pincount(folio);
+}
+
+int guplab_folio_pincount(struct folio *folio)
+{
+	return atomic_read(&folio->_pincount);
+}
+
+int guplab_folio_mapcount(struct folio *folio)
+{
+	return folio_mapcount(folio);
+}
+
+unsigned int guplab_folio_order(struct folio *folio)
+{
+	return folio_order(folio);
+}
+
+unsigned long guplab_folio_page_idx(const struct folio *folio, const struct page *page)
+{
+	return folio_page_idx(folio, page);
+}
+
+int guplab_folio_nid(struct folio *folio)
+{
+	return folio_nid(folio);
+}
+
+bool guplab_folio_test_anon(struct folio *folio)
+{
+	return folio_test_anon(folio);
+}
+
+bool guplab_page_anon_exclusive(const struct page *page)
+{
+	return PageAnonExclusive(page);
+}
+
+bool guplab_folio_maybe_dma_pinned(struct folio *folio)
+{
+	return folio_maybe_dma_pinned(folio);
+}
+
+bool guplab_folio_test_large(struct folio *folio)
+{
+	return folio_test_large(folio);
+}
+
+bool guplab_folio_test_hugetlb(struct folio *folio)
+{
+	return folio_test_hugetlb(folio);
+}
+
+bool guplab_folio_test_ksm(struct folio *folio)
+{
+	return folio_test_ksm(folio);
+}
+
+bool guplab_folio_test_swapcache(struct folio *folio)
+{
+	return folio_test_swapcache(folio);
+}
+
+bool guplab_folio_test_lru(struct folio *folio)
+{
+	return folio_test_lru(folio);
+}
+
+bool guplab_folio_test_dirty(struct folio *folio)
+{
+	return folio_test_dirty(folio);
+}
+
+bool guplab_is_zero_folio(struct folio *folio)
+{
+	return is_zero_folio(folio);
+}
+
+bool guplab_folio_is_longterm_pinnable(struct folio *folio)
+{
+	return folio_is_longterm_pinnable(folio);
+}
+
+void guplab_memcpy_to_page(struct page *page, size_t offset, const char *from, size_t len)
+{
+	memcpy_to_page(page, offset, from, len);
+}
+
+void guplab_memcpy_from_page(char *to, struct page *page, size_t offset, size_t len)
+{
+	memcpy_from_page(to, page, offset, len);
+}

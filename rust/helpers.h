@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen can't see through, inline functions and macros, made callable. Each is one
+ * expression and named for the C function that it stands for.
+ */
+#ifndef _GUPLAB_HELPERS_H
+#define _GUPLAB_HELPERS_H
+
+#include <linux/mm_types.h>
+#include <linux/types.h>
+
+struct page;
+struct folio;
+struct mm_struct;
+struct task_struct;
+
+/* Found by name: kprobe_symbol.c. */
+unsigned long guplab_symbol_address(const char *name);
+
+/* Tasks and time. */
+bool guplab_fatal_signal_pending(void);
+void guplab_cond_resched(void);
+unsigned long guplab_local_irq_save(void);
+void guplab_local_irq_restore(unsigned long flags);
+unsigned long guplab_rlimit_memlock(void);
+unsigned long guplab_task_size_max(void);
+
+/* mm->pinned_vm. */
+u64 guplab_pinned_vm_add(struct mm_struct *mm, unsigned long nr_pages);
+void guplab_pinned_vm_sub(struct mm_struct *mm, unsigned long nr_pages);
+
+/* Pages and folios. */
+struct page *guplab_pfn_to_page(unsigned long pfn);
+unsigned long guplab_page_to_pfn(const struct page *page);
+bool guplab_pfn_valid(unsigned long pfn);
+bool guplab_is_zero_pfn(unsigned long pfn);
+struct folio *guplab_page_folio(struct page *page);
+bool guplab_folio_try_get(struct folio *folio);
+void guplab_folio_put(struct folio *folio);
+void guplab_put_page(struct page *page);
+int guplab_folio_ref_count(struct folio *folio);
+bool guplab_folio_has_pincount(struct folio *folio);
+int guplab_folio_pincount(struct folio *folio);
+int guplab_folio_mapcount(struct folio *folio);
+unsigned int guplab_folio_order(struct folio *folio);
+unsigned long guplab_folio_page_idx(const struct folio *folio, const struct page *page);
+int guplab_folio_nid(struct folio *folio);
+bool guplab_folio_test_anon(struct folio *folio);
+bool guplab_page_anon_exclusive(const struct page *page);
+bool guplab_folio_maybe_dma_pinned(struct folio *folio);
+bool guplab_folio_test_large(struct folio *folio);
+bool guplab_folio_test_hugetlb(struct folio *folio);
+bool guplab_folio_test_ksm(struct folio *folio);
+bool guplab_folio_test_swapcache(struct folio *folio);
+bool guplab_folio_test_lru(struct folio *folio);
+bool guplab_folio_test_dirty(struct folio *folio);
+bool guplab_is_zero_folio(struct folio *folio);
+bool guplab_folio_is_longterm_pinnable(struct folio *folio);
+void guplab_memcpy_to_page(struct page *page, size_t offset, const char *from, size_t len);
+void guplab_memcpy_from_page(char *to, struct page *page, size_t offset, size_t len);
+
+/*
+ * Page tables, read locklessly. An entry is read once, into a value, and everything is asked of
+ * that value. Where a level is folded, what the *_offset() of the level below returns points into
+ * that value: it has to outlive the walk.
+ */
+pgd_t *guplab_pgd_offset(struct mm_struct *mm, unsigned long addr);
+pgd_t guplab_pgdp_get(pgd_t *pgdp);
+bool guplab_pgd_present(pgd_t pgd);
+p4d_t *guplab_p4d_offset(pgd_t *pgdp, pgd_t *pgd, unsigned long addr);
+p4d_t guplab_p4dp_get(p4d_t *p4dp);
+bool guplab_p4d_present(p4d_t p4d);
+pud_t *guplab_pud_offset(p4d_t *p4dp, p4d_t *p4d, unsigned long addr);
+pud_t guplab_pudp_get(pud_t *pudp);
+u64 guplab_pud_val(pud_t pud);
+bool guplab_pud_present(u64 pud);
+bool guplab_pud_leaf(u64 pud);
+unsigned long guplab_pud_pfn(u64 pud);
+bool guplab_pud_write(u64 pud);
+bool guplab_pud_dirty(u64 pud);
+bool guplab_pud_young(u64 pud);
+pmd_t *guplab_pmd_offset(pud_t *pudp, pud_t *pud, unsigned long addr);
+u64 guplab_pmdp_get_lockless(pmd_t *pmdp);
+bool guplab_pmd_present(u64 pmd);
+bool guplab_pmd_leaf(u64 pmd);
+bool guplab_pmd_none(u64 pmd);
+unsigned long guplab_pmd_pfn(u64 pmd);
+bool guplab_pmd_write(u64 pmd);
+bool guplab_pmd_dirty(u64 pmd);
+bool guplab_pmd_young(u64 pmd);
+bool guplab_pmd_protnone(u64 pmd);
+bool guplab_pmd_special(u64 pmd);
+bool guplab_pmd_uffd_wp(u64 pmd);
+bool guplab_pmd_soft_dirty(u64 pmd);
+pte_t *guplab_pte_offset(u64 pmd, unsigned long addr);
+u64 guplab_ptep_get_lockless(pte_t *ptep);
+bool guplab_pte_present(u64 pte);
+bool guplab_pte_none(u64 pte);
+unsigned long guplab_pte_pfn(u64 pte);
+bool guplab_pte_write(u64 pte);
+bool guplab_pte_dirty(u64 pte);
+bool guplab_pte_young(u64 pte);
+bool guplab_pte_protnone(u64 pte);
+bool guplab_pte_special(u64 pte);
+bool guplab_pte_uffd_wp(u64 pte);
+bool guplab_pte_soft_dirty(u64 pte);
+
+#endif /* _GUPLAB_HELPERS_H */

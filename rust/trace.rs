@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Trace events, as safe functions.
+//!
+//! `kernel::tracepoint::declare_trace!` names the kernel's own bindings and can't be used out of
+//! tree; this is its body with ours.
+
+use crate::{
+    bindings,
+    flags::PinMode,
+    pin::Slot,
+    range::UserRange,
+    uapi, //
+};
+use kernel::jump_label::static_branch_unlikely;
+
+/// Calls the event `$name` with arguments that are evaluated only if it is enabled.
+macro_rules! event {
+    ($name:ident($($arg:expr),* $(,)?)) => {
+        kernel::macros::paste! {
+            // SAFETY: The static key lives in this module's own tracepoint.
+            if unsafe {
+                static_branch_unlikely!(
+                    bindings::[<__tracepoint_guplab_ $name>],
+                    kernel::bindings::tracepoint,
+                    key
+                )
+            } {
+                // SAFETY: The arguments are plain integers.
+                unsafe { bindings::[<rust_do_trace_guplab_ $name>]($($arg),*) };
+            }
+        }
+    };
+}
+
+/// Records one call that pins.
+#[inline(always)]
+pub(crate) fn pin(range: UserRange, mode: PinMode, ret: isize, first: Option<Slot>) {
+    // CAST: A range has at most `GUPLAB_MAX_PAGES` pages.
+    event!(pin(
+        range.addr(),
+        range.nr_pages() as u32,
+        mode.way().number(),
+        mode.flags(),
+        ret,
+        pfn_of(first),
+    ));
+}
+
+/// Records that pages are released.
+#[inline(always)]
+pub(crate) fn unpin(addr: usize, nr_pages: usize, first: Option<Slot>) {
+    event!(unpin(addr, nr_pages, pfn_of(first)));
+}
+
+/// Records one collapse.
+pub(crate) fn collapse(addr: usize, len: usize, ret: i32, ns: u64) {
+    event!(collapse(addr, len, ret, ns));
+}
+
+/// Records what a check found.
+pub(crate) fn check(addr: usize, check: &uapi::guplab_check) {
+    event!(check(
+        addr,
+        check.same,
+        check.differs,
+        check.absent,
+        check.unpinned
+    ));
+}
+
+/// Records one call of HAMMER.
+pub(crate) fn hammer(hammer: &uapi::guplab_hammer) {
+    // CAST: A user address fits.
+    event!(hammer(
+        hammer.addr as usize,
+        hammer.nr_pages,
+        hammer.calls,
+        hammer.pages,
+        hammer.mismatches,
+        hammer.elapsed_ns,
+    ));
+}
+
+/// Records that a pin and its mapping disagree though they must not.
+#[inline]
+pub(crate) fn violation(addr: usize, pfn: usize, map_pfn: usize) {
+    event!(violation(addr, pfn, map_pfn));
+}
+
+fn pfn_of(page: Option<Slot>) -> usize {
+    // SAFETY: The page is held by the caller.
+    page.map_or(0, |page| unsafe { bindings::guplab_page_to_pfn(page) })
+}

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * guplab: interface between /dev/guplab and userspace.
+ *
+ * Every open file is a session of its own: what it pins is released when the last descriptor of
+ * it is closed, and no other session can name it.
+ *
+ * Common to all commands:
+ *
+ * * Fields that are not used by a command, and flag bits without a name here, must be zero.
+ * * Addresses are user addresses; ranges are whole pages and must not wrap or leave the user part
+ *   of the address space.
+ * * A command whose size or direction differs from the ones here is an unknown command.
+ * * Time stamps are CLOCK_MONOTONIC nanoseconds.
+ * * @pid is 0 for the calling process. Any other value names a process in the caller's pid
+ *   namespace and needs CAP_SYS_ADMIN.
+ *
+ * Errors common to all commands:
+ *
+ * ======= ==================================================================================
+ * EINVAL  malformed request: unknown flag, non-zero unused field, unaligned, empty, overflowing
+ *         or too large range, kernel address, flags that this way of pinning can't take
+ * EFAULT  the request or a buffer that it names can't be read or written
+ * ENOENT  @handle names no pin of this session (never did, or was unpinned)
+ * EPERM   CAP_SYS_ADMIN is missing, or the pin was not made for writing
+ * ESRCH   no process @pid, or it has no memory of its own any more
+ * ENOTTY  unknown command
+ * EOPNOTSUPP  this kernel can't do it; GUPLAB_IOC_INFO tells beforehand
+ * EINTR   a signal arrived; what was done until then is reported in the request
+ * ======= ==================================================================================
+ */
+#ifndef _GUPLAB_UAPI_H
+#define _GUPLAB_UAPI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define GUPLAB_DEVICE		"guplab"
+
+/* The version of this interface. It changes when an existing command does. */
+#define GUPLAB_ABI_VERSION	1
+
+/* Bounds. */
+#define GUPLAB_MAX_PAGES	(1U << 20)	/* pages held by one session */
+#define GUPLAB_MAX_HANDLES	(1U << 20)	/* pins held by one session */
+#define GUPLAB_MAX_INSPECT	512U		/* pages in one INSPECT */
+#define GUPLAB_MAX_DMA		(1U << 20)	/* bytes in one DMA */
+#define GUPLAB_MAX_BATCH	(1U << 14)	/* pages in one pin of HAMMER */
+#define GUPLAB_MAX_NS		60000000000ULL	/* nanoseconds in one HAMMER */
+#define GUPLAB_MAX_COLLAPSE	(1UL << 30)	/* bytes in one COLLAPSE */
+
+/**
+ * enum guplab_feature - bits of &struct guplab_info.features
+ * @GUPLAB_FEATURE_COLLAPSE: COLLAPSE works: do_madvise() was found and may be called.
+ * @GUPLAB_FEATURE_THP: The kernel has transparent huge pages.
+ * @GUPLAB_FEATURE_HUGETLB: The kernel has hugetlb.
+ * @GUPLAB_FEATURE_DEBUG_VM: The kernel checks its own mm invariants (CONFIG_DEBUG_VM).
+ */
+enum guplab_feature {
+	GUPLAB_FEATURE_COLLAPSE	= 1 << 0,
+	GUPLAB_FEATURE_THP	= 1 << 1,
+	GUPLAB_FEATURE_HUGETLB	= 1 << 2,
+	GUPLAB_FEATURE_DEBUG_VM	= 1 << 3,
+};
+
+/**
+ * struct guplab_info - what this module and this kernel can do
+ * @abi_version: out: %GUPLAB_ABI_VERSION of the module
+ * @page_size: out: bytes in a base page
+ * @pmd_size: out: bytes that one PMD maps
+ * @features: out: &enum guplab_feature bits
+ * @ways: out: one bit for each &enum guplab_way that can be used
+ * @pin_flags: out: every &enum guplab_pin_flag that this kernel knows
+ * @max_pages: out: %GUPLAB_MAX_PAGES of the module
+ * @max_ns: out: %GUPLAB_MAX_NS of the module
+ * @reserved: zero
+ */
+struct guplab_info {
+	__u32 abi_version;
+	__u32 page_size;
+	__aligned_u64 pmd_size;
+	__aligned_u64 features;
+	__u32 ways;
+	__u32 pin_flags;
+	__aligned_u64 max_pages;
+	__aligned_u64 max_ns;
+	__aligned_u64 reserved[3];
+};
+
+/**
+ * enum guplab_way - the kernel function that pins
+ * @GUPLAB_WAY_PIN_FAST: pin_user_pages_fast()
+ * @GUPLAB_WAY_PIN: pin_user_pages(), under the mmap lock
+ * @GUPLAB_WAY_PIN_REMOTE: pin_user_pages_remote(), under the mmap lock; the only way that takes
+ *	a @pid
+ * @GUPLAB_WAY_GET_FAST: get_user_pages_fast(): a reference, not a pin
+ * @GUPLAB_WAY_GET_FAST_ONLY: get_user_pages_fast_only(): a reference, never the slow path
+ */
+enum guplab_way {
+	GUPLAB_WAY_PIN_FAST,
+	GUPLAB_WAY_PIN,
+	GUPLAB_WAY_PIN_REMOTE,
+	GUPLAB_WAY_GET_FAST,
+	GUPLAB_WAY_GET_FAST_ONLY,
+};
+
+/**
+ * enum guplab_pin_flag - how to pin
+ * @GUPLAB_PIN_WRITE: FOLL_WRITE
+ * @GUPLAB_PIN_LONGTERM: FOLL_LONGTERM, charged to RLIMIT_MEMLOCK; not with the GET ways
+ * @GUPLAB_PIN_FORCE: FOLL_FORCE
+ * @GUPLAB_PIN_NOFAULT: FOLL_NOFAULT
+ * @GUPLAB_PIN_HONOR_NUMA_FAULT: FOLL_HONOR_NUMA_FAULT
+ * @GUPLAB_PIN_INTERRUPTIBLE: FOLL_INTERRUPTIBLE; PIN and PIN_REMOTE only
+ * @GUPLAB_PIN_SPLIT_PMD: FOLL_SPLIT_PMD; PIN and PIN_REMOTE only
+ */
+enum guplab_pin_flag {
+	GUPLAB_PIN_WRITE		= 1 << 0,
+	GUPLAB_PIN_LONGTERM		= 1 << 1,
+	GUPLAB_PIN_FORCE		= 1 << 2,
+	GUPLAB_PIN_NOFAULT		= 1 << 3,
+	GUPLAB_PIN_HONOR_NUMA_FAULT	= 1 << 4,
+	GUPLAB_PIN_INTERRUPTIBLE	= 1 << 5,
+	GUPLAB_PIN_SPLIT_PMD		= 1 << 6,
+};
+
+/**
+ * struct guplab_pin - pin a range and keep it pinned
+ * @addr: in: page-aligned start
+ * @nr_pages: in: pages to pin, at most %GUPLAB_MAX_PAGES in the session
+ * @way: in: &enum guplab_way
+ * @flags: in: &enum guplab_pin_flag bits
+ * @pid: in: the process whose memory is pinned; not 0 only with %GUPLAB_WAY_PIN_REMOTE
+ * @handle: out: the name of the pin in this session; never used twice
+ * @start_ns: out: time before the kernel function was called
+ * @end_ns: out: time after it returned
+ * @pinned: out: pages that are pinned now. The kernel function is called once, and less than
+ *	@nr_pages is a success, as it is in the kernel.
+ * @reserved: in: zero
+ *
+ * Where no page could be pinned the command fails with the kernel function's error, and with EFAULT
+ * where that returned 0 (as get_user_pages_fast_only() does). ENOMEM: no memory, or RLIMIT_MEMLOCK
+ * is used up. ENOSPC: the session would hold too many pages or pins.
+ */
+struct guplab_pin {
+	__aligned_u64 addr;
+	__u32 nr_pages;
+	__u32 way;
+	__u32 flags;
+	__s32 pid;
+	__aligned_u64 handle;
+	__aligned_u64 start_ns;
+	__aligned_u64 end_ns;
+	__u32 pinned;
+	__u32 reserved;
+};
+
+/**
+ * enum guplab_unpin_flag - how to unpin
+ * @GUPLAB_UNPIN_DIRTY: Mark the pages dirty, as after a device has written to them.
+ */
+enum guplab_unpin_flag {
+	GUPLAB_UNPIN_DIRTY	= 1 << 0,
+};
+
+/**
+ * struct guplab_unpin - release a pin; its handle is gone for good
+ * @handle: in: from PIN
+ * @flags: in: &enum guplab_unpin_flag bits
+ * @reserved: in: zero
+ *
+ * EPERM: %GUPLAB_UNPIN_DIRTY for a pin that was not made for writing.
+ */
+struct guplab_unpin {
+	__aligned_u64 handle;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/**
+ * enum guplab_dma_flag - direction of DMA
+ * @GUPLAB_DMA_TO_PAGES: Write to the pinned pages. Without it they are read.
+ */
+enum guplab_dma_flag {
+	GUPLAB_DMA_TO_PAGES	= 1 << 0,
+};
+
+/**
+ * struct guplab_dma - read or write pinned pages as a device would: by page, not by address
+ * @handle: in: from PIN
+ * @offset: in: bytes from the start of the pin
+ * @buf: in: user address to copy from or to
+ * @len: in: bytes, at most %GUPLAB_MAX_DMA
+ * @flags: in: &enum guplab_dma_flag bits
+ *
+ * EINVAL: @offset and @len leave the pages that are pinned. EPERM: the pin was not made for
+ * writing.
+ */
+struct guplab_dma {
+	__aligned_u64 handle;
+	__aligned_u64 offset;
+	__aligned_u64 buf;
+	__u32 len;
+	__u32 flags;
+};
+
+/**
+ * enum guplab_page_flag - bits of &struct guplab_page.flags, as the page was seen
+ * @GUPLAB_PAGE_PRESENT: There is a page: the other page fields are valid.
+ * @GUPLAB_PAGE_ANON: anonymous
+ * @GUPLAB_PAGE_EXCLUSIVE: PageAnonExclusive()
+ * @GUPLAB_PAGE_DMA_PINNED: folio_maybe_dma_pinned()
+ * @GUPLAB_PAGE_LARGE: part of a large folio
+ * @GUPLAB_PAGE_HUGETLB: hugetlb
+ * @GUPLAB_PAGE_KSM: merged by KSM
+ * @GUPLAB_PAGE_SWAPCACHE: in the swap cache
+ * @GUPLAB_PAGE_LRU: on an LRU list
+ * @GUPLAB_PAGE_DIRTY: dirty
+ * @GUPLAB_PAGE_ZERO: the shared zero page
+ * @GUPLAB_PAGE_LONGTERM_OK: folio_is_longterm_pinnable()
+ */
+enum guplab_page_flag {
+	GUPLAB_PAGE_PRESENT	= 1 << 0,
+	GUPLAB_PAGE_ANON	= 1 << 1,
+	GUPLAB_PAGE_EXCLUSIVE	= 1 << 2,
+	GUPLAB_PAGE_DMA_PINNED	= 1 << 3,
+	GUPLAB_PAGE_LARGE	= 1 << 4,
+	GUPLAB_PAGE_HUGETLB	= 1 << 5,
+	GUPLAB_PAGE_KSM		= 1 << 6,
+	GUPLAB_PAGE_SWAPCACHE	= 1 << 7,
+	GUPLAB_PAGE_LRU		= 1 << 8,
+	GUPLAB_PAGE_DIRTY	= 1 << 9,
+	GUPLAB_PAGE_ZERO	= 1 << 10,
+	GUPLAB_PAGE_LONGTERM_OK	= 1 << 11,
+};
+
+/**
+ * enum guplab_leaf_flag - bits of &struct guplab_page.leaf_flags: the page-table entry that maps
+ *	the address
+ * @GUPLAB_LEAF_MAPPED: The entry is present and maps @map_pfn.
+ * @GUPLAB_LEAF_WRITE: writable
+ * @GUPLAB_LEAF_DIRTY: dirty
+ * @GUPLAB_LEAF_YOUNG: accessed
+ * @GUPLAB_LEAF_PROTNONE: PROT_NONE or a NUMA hint
+ * @GUPLAB_LEAF_SPECIAL: has no struct page that could be pinned
+ * @GUPLAB_LEAF_NONPRESENT: The entry is neither present nor empty: swap, migration, marker.
+ * @GUPLAB_LEAF_UFFD_WP: write-protected by userfaultfd
+ * @GUPLAB_LEAF_SOFT_DIRTY: soft-dirty
+ */
+enum guplab_leaf_flag {
+	GUPLAB_LEAF_MAPPED	= 1 << 0,
+	GUPLAB_LEAF_WRITE	= 1 << 1,
+	GUPLAB_LEAF_DIRTY	= 1 << 2,
+	GUPLAB_LEAF_YOUNG	= 1 << 3,
+	GUPLAB_LEAF_PROTNONE	= 1 << 4,
+	GUPLAB_LEAF_SPECIAL	= 1 << 5,
+	GUPLAB_LEAF_NONPRESENT	= 1 << 6,
+	GUPLAB_LEAF_UFFD_WP	= 1 << 7,
+	GUPLAB_LEAF_SOFT_DIRTY	= 1 << 8,
+};
+
+/**
+ * enum guplab_level - where the walk ended
+ * @GUPLAB_LEVEL_PTE: at a PTE
+ * @GUPLAB_LEVEL_PMD: at a PMD: a leaf, or no PTE table below it
+ * @GUPLAB_LEVEL_PUD: at a PUD: a leaf, or no PMD table below it
+ * @GUPLAB_LEVEL_TOP: above the PUD: no PUD table
+ */
+enum guplab_level {
+	GUPLAB_LEVEL_PTE,
+	GUPLAB_LEVEL_PMD,
+	GUPLAB_LEVEL_PUD,
+	GUPLAB_LEVEL_TOP,
+};
+
+/**
+ * struct guplab_page - one page as it was seen
+ * @addr: the user address
+ * @pfn: the page frame: of the pinned page, or of the mapped page if an address was inspected
+ * @map_pfn: the page frame that the page table holds for @addr now, if %GUPLAB_LEAF_MAPPED
+ * @refcount: references to the folio; the one that INSPECT itself takes is not counted
+ * @pincount: pins of the folio; -1 where it can't be told from references (small folios, which
+ *	count 1024 references a pin)
+ * @mapcount: how often the folio is mapped
+ * @order: the folio's order
+ * @nid: the folio's NUMA node
+ * @flags: &enum guplab_page_flag bits
+ * @leaf_flags: &enum guplab_leaf_flag bits
+ * @level: &enum guplab_level
+ * @index: the page's number within its folio
+ * @reserved: zero
+ *
+ * Counters and page table are read one after the other without stopping anybody: quiesce the actors
+ * where they must agree.
+ */
+struct guplab_page {
+	__aligned_u64 addr;
+	__aligned_u64 pfn;
+	__aligned_u64 map_pfn;
+	__s32 refcount;
+	__s32 pincount;
+	__s32 mapcount;
+	__u32 order;
+	__s32 nid;
+	__u32 flags;
+	__u32 leaf_flags;
+	__u32 level;
+	__u32 index;
+	__u32 reserved;
+};
+
+/**
+ * struct guplab_inspect - look at the pages of a pin, or at what is mapped at an address
+ * @handle: in: a pin of this session, or 0 to look at an address
+ * @addr: in: page-aligned address, if @handle is 0
+ * @first: in: number of the first page to look at, if @handle is not 0
+ * @nr_pages: in: pages, at most %GUPLAB_MAX_INSPECT
+ * @pid: in: the process to look at, if @handle is 0; a pin belongs to the process it was made in
+ * @buf: in: user address of an array of @nr_pages &struct guplab_page
+ * @page_size: in: sizeof(struct guplab_page)
+ * @reserved: in: zero
+ *
+ * EINVAL: @first and @nr_pages leave the pages that are pinned.
+ */
+struct guplab_inspect {
+	__aligned_u64 handle;
+	__aligned_u64 addr;
+	__u32 first;
+	__u32 nr_pages;
+	__s32 pid;
+	__u32 page_size;
+	__aligned_u64 buf;
+	__aligned_u64 reserved;
+};
+
+/**
+ * enum guplab_check_flag - what CHECK makes of a disagreement
+ * @GUPLAB_CHECK_EXPECT_SAME: The caller knows that every page of the pin must still be mapped:
+ *	a page that differs or is absent is recorded as a violation.
+ */
+enum guplab_check_flag {
+	GUPLAB_CHECK_EXPECT_SAME	= 1 << 0,
+};
+
+/**
+ * struct guplab_check - do a pin and the mapping agree now?
+ * @handle: in: from PIN
+ * @flags: in: &enum guplab_check_flag bits
+ * @same: out: pages whose address maps the pinned page
+ * @differs: out: pages whose address maps another page
+ * @absent: out: pages whose address maps nothing at the moment
+ * @unpinned: out: pages that do not look pinned (folio_maybe_dma_pinned() is false); the GET ways
+ *	don't pin, and the shared zero page is never pinned: those are not counted
+ * @bad_index: out: number of the first page that differs or is absent, or ~0 if none
+ * @bad_pfn: out: its pinned page frame
+ * @bad_map_pfn: out: the page frame that is mapped instead, 0 if none
+ */
+struct guplab_check {
+	__aligned_u64 handle;
+	__u32 flags;
+	__u32 same;
+	__u32 differs;
+	__u32 absent;
+	__u32 unpinned;
+	__u32 bad_index;
+	__aligned_u64 bad_pfn;
+	__aligned_u64 bad_map_pfn;
+};
+
+/**
+ * enum guplab_hammer_flag - what HAMMER does between pin and unpin
+ * @GUPLAB_HAMMER_WRITE: Write the number of the call to @offset of each page, through the pin.
+ * @GUPLAB_HAMMER_CHECK_DATA: After the write, read @offset of each page at its user address: it
+ *	must show what was written. Needs %GUPLAB_HAMMER_WRITE, %GUPLAB_PIN_WRITE and that nobody
+ *	else writes there.
+ * @GUPLAB_HAMMER_CHECK_MAP: Each pinned page must be the one that its address maps; an address that
+ *	maps nothing at the moment is not counted.
+ * @GUPLAB_HAMMER_RANDOM: Take the batches of the range in a random order given by @seed.
+ * @GUPLAB_HAMMER_STOP: End at the first mismatch.
+ */
+enum guplab_hammer_flag {
+	GUPLAB_HAMMER_WRITE		= 1 << 0,
+	GUPLAB_HAMMER_CHECK_DATA	= 1 << 1,
+	GUPLAB_HAMMER_CHECK_MAP		= 1 << 2,
+	GUPLAB_HAMMER_RANDOM		= 1 << 3,
+	GUPLAB_HAMMER_STOP		= 1 << 4,
+};
+
+/**
+ * struct guplab_hammer - pin, use and unpin in a loop, inside one call
+ * @addr: in: page-aligned start of the range
+ * @nr_pages: in: pages in the range, at most %GUPLAB_MAX_PAGES
+ * @batch: in: pages in each pin, at most %GUPLAB_MAX_BATCH and @nr_pages; the last batch of the
+ *	range may be smaller
+ * @way: in: &enum guplab_way, not %GUPLAB_WAY_PIN_REMOTE
+ * @pin_flags: in: &enum guplab_pin_flag bits; not %GUPLAB_PIN_LONGTERM
+ * @flags: in: &enum guplab_hammer_flag bits
+ * @offset: in: byte within each page that is written, a multiple of 8
+ * @seed: in: for %GUPLAB_HAMMER_RANDOM
+ * @max_calls: in: end after so many pins; 0 for no such bound
+ * @max_ns: in: end after this time, at most %GUPLAB_MAX_NS; 0 for no such bound. One of the two
+ *	bounds is needed.
+ * @calls: out: calls of the kernel function
+ * @pages: out: pages that were pinned
+ * @short_calls: out: calls that pinned some but not all pages
+ * @failed_calls: out: calls that pinned nothing
+ * @last_error: out: error number of the last of those, 0 if none
+ * @mismatches: out: pages on which a check failed
+ * @bad_addr: out: address of the first of those
+ * @bad_pfn: out: its pinned page frame
+ * @bad_map_pfn: out: the page frame that was mapped instead, 0 if nothing was
+ * @bad_call: out: the number of the call, counted from 0
+ * @elapsed_ns: out: time from the first to the last call
+ * @bad_flags: out: the &enum guplab_hammer_flag whose check failed first
+ * @reserved: in: zero
+ *
+ * The loop allocates nothing, takes no lock of its own and prints nothing. A signal ends it with
+ * EINTR and everything that was counted.
+ */
+struct guplab_hammer {
+	__aligned_u64 addr;
+	__u32 nr_pages;
+	__u32 batch;
+	__u32 way;
+	__u32 pin_flags;
+	__u32 flags;
+	__u32 offset;
+	__aligned_u64 seed;
+	__aligned_u64 max_calls;
+	__aligned_u64 max_ns;
+	__aligned_u64 calls;
+	__aligned_u64 pages;
+	__aligned_u64 short_calls;
+	__aligned_u64 failed_calls;
+	__u32 last_error;
+	__u32 bad_flags;
+	__aligned_u64 mismatches;
+	__aligned_u64 bad_addr;
+	__aligned_u64 bad_pfn;
+	__aligned_u64 bad_map_pfn;
+	__aligned_u64 bad_call;
+	__aligned_u64 elapsed_ns;
+	__aligned_u64 reserved;
+};
+
+/**
+ * struct guplab_collapse - MADV_COLLAPSE from the kernel
+ * @addr: in: page-aligned start
+ * @len: in: bytes, a multiple of the page size, at most %GUPLAB_MAX_COLLAPSE
+ * @pid: in: the process whose memory is collapsed
+ * @flags: in: zero
+ * @result: out: what MADV_COLLAPSE returned: 0 or a negative error number, as from madvise(2).
+ *	The command itself succeeds whenever the call was made.
+ * @reserved: in: zero
+ * @start_ns: out: time before the call
+ * @end_ns: out: time after it
+ *
+ * The call is made in steps of 16 huge pages. Unlike madvise(2) it goes on after a step that
+ * failed, and @result is that of the last one that did. A fatal signal ends it between two steps.
+ *
+ * EOPNOTSUPP: the kernel has no transparent huge pages, or do_madvise() can't be called from a
+ * module there.
+ */
+struct guplab_collapse {
+	__aligned_u64 addr;
+	__aligned_u64 len;
+	__s32 pid;
+	__u32 flags;
+	__s32 result;
+	__u32 reserved;
+	__aligned_u64 start_ns;
+	__aligned_u64 end_ns;
+};
+
+/**
+ * enum guplab_stats_scope - whose counters
+ * @GUPLAB_STATS_SESSION: this session's
+ * @GUPLAB_STATS_MODULE: those of all sessions since the module was loaded
+ */
+enum guplab_stats_scope {
+	GUPLAB_STATS_SESSION,
+	GUPLAB_STATS_MODULE,
+};
+
+/**
+ * struct guplab_stats - counters
+ * @scope: in: &enum guplab_stats_scope
+ * @reserved: in: zero
+ * @sessions: out: sessions that are open now
+ * @handles: out: pins that are held now
+ * @held_pages: out: pages that are held now
+ * @pin_calls: out: calls of PIN that pinned something
+ * @pin_pages: out: pages that they pinned
+ * @pin_short: out: those that pinned less than was asked for
+ * @pin_failed: out: calls of PIN that pinned nothing
+ * @unpin_pages: out: pages of PIN that were released
+ * @dma_bytes: out: bytes read and written by DMA
+ * @checks: out: calls of CHECK
+ * @violations: out: violations that CHECK and HAMMER recorded
+ * @hammer_calls: out: kernel calls made by HAMMER
+ * @hammer_pages: out: pages that they pinned
+ * @collapses: out: calls of COLLAPSE
+ * @collapsed: out: those whose result was 0
+ */
+struct guplab_stats {
+	__u32 scope;
+	__u32 reserved;
+	__aligned_u64 sessions;
+	__aligned_u64 handles;
+	__aligned_u64 held_pages;
+	__aligned_u64 pin_calls;
+	__aligned_u64 pin_pages;
+	__aligned_u64 pin_short;
+	__aligned_u64 pin_failed;
+	__aligned_u64 unpin_pages;
+	__aligned_u64 dma_bytes;
+	__aligned_u64 checks;
+	__aligned_u64 violations;
+	__aligned_u64 hammer_calls;
+	__aligned_u64 hammer_pages;
+	__aligned_u64 collapses;
+	__aligned_u64 collapsed;
+};
+
+#define GUPLAB_IOC_MAGIC	'G'
+#define GUPLAB_IOC_INFO		_IOR(GUPLAB_IOC_MAGIC, 0x60, struct guplab_info)
+#define GUPLAB_IOC_PIN		_IOWR(GUPLAB_IOC_MAGIC, 0x61, struct guplab_pin)
+#define GUPLAB_IOC_UNPIN	_IOW(GUPLAB_IOC_MAGIC, 0x62, struct guplab_unpin)
+#define GUPLAB_IOC_DMA		_IOW(GUPLAB_IOC_MAGIC, 0x63, struct guplab_dma)
+#define GUPLAB_IOC_INSPECT	_IOW(GUPLAB_IOC_MAGIC, 0x64, struct guplab_inspect)
+#define GUPLAB_IOC_CHECK	_IOWR(GUPLAB_IOC_MAGIC, 0x65, struct guplab_check)
+#define GUPLAB_IOC_HAMMER	_IOWR(GUPLAB_IOC_MAGIC, 0x66, struct guplab_hammer)
+#define GUPLAB_IOC_COLLAPSE	_IOWR(GUPLAB_IOC_MAGIC, 0x67, struct guplab_collapse)
+#define GUPLAB_IOC_STATS	_IOWR(GUPLAB_IOC_MAGIC, 0x68, struct guplab_stats)
+
+#endif /* _GUPLAB_UAPI_H */
