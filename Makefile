@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The entry points. "make help" prints the texts after ## here, so this file is its own manual.
+# kbuild doesn't read this file: it has Kbuild.
+
+export KDIR LLVM RUSTC RUST_LIB_SRC BINDGEN KCONFIG_EXTRA RUN_ARGS
+export GUPLAB_VM := $(or $(VM),$(GUPLAB_VM),vng)
+# make has a CC of its own, which is nobody's choice.
+ifneq ($(origin CC),default)
+export CC
+endif
+scripts := $(CURDIR)/scripts
+
+#: KDIR             the build directory of your own kernel; otherwise one is built into the cache
+#: VM               vng (the guest sees this machine's files, the default) or initramfs (fast)
+#: RUN_ARGS         arguments for "guplab run" or "guplab bench", as in RUN_ARGS='fork --seconds 20'
+#: KCONFIG_EXTRA    further fragments of scripts/kconfig/ for the kernel in the cache
+#: LLVM CC          the compiler of C, as kbuild takes them; otherwise the kernel's own is found
+#: RUSTC            rustc for kernel and module; with RUST_LIB_SRC, the source of its library
+#: BINDGEN          bindgen for kernel and module
+#: GUPLAB_CACHE     where kernels and compilers are kept (default ~/.cache/guplab)
+#: GUPLAB_CPUS      CPUs of the VM (default 4)
+#: GUPLAB_MEMORY    memory of the VM in MB (default 3072), on two NUMA nodes
+#: GUPLAB_TIMEOUT   seconds a VM may run (default 1200)
+#: GUPLAB_ACCEL     tcg or kvm; otherwise what is found to work
+#: GUPLAB_RESULTS   a directory in which to keep all a run leaves; otherwise kept if it fails
+#: GUPLAB_MIRROR    a Debian mirror; otherwise that of this machine's apt
+#: GUPLAB_INSTALL   "no" never installs packages, and says which are missing
+
+.PHONY: module
+module: ## builds rust/guplab.ko; the default
+	@$(scripts)/lab.sh $@
+
+.PHONY: run
+run: ## builds all, boots the VM and runs the experiments: start here
+	@$(scripts)/lab.sh $@
+
+.PHONY: test
+test: ## runs all tests, on this machine and in the VM; KTAP
+	@$(scripts)/lab.sh $@
+
+.PHONY: bench
+bench: ## runs the benchmarks in the VM
+	@$(scripts)/lab.sh $@
+
+.PHONY: setup
+setup: ## installs or names missing packages, fetches compilers and sources
+	@$(scripts)/lab.sh $@
+
+.PHONY: kernel
+kernel: ## builds the kernel into the cache and prints where it is
+	@$(scripts)/lab.sh $@
+
+.PHONY: modules_install
+modules_install: ## installs guplab.ko below /lib/modules (INSTALL_MOD_PATH as in kbuild)
+	@$(scripts)/lab.sh $@
+
+.PHONY: selftests
+selftests: ## builds the userspace programs
+	@$(scripts)/lab.sh $@
+
+.PHONY: docs
+docs: ## makes the API documentation of the module and of the userspace library
+	@$(scripts)/check.sh docs
+
+.PHONY: check
+check: ## format and lint of everything: rustfmt, clippy, checkpatch, kernel-doc, shellcheck ...
+	@$(scripts)/check.sh
+
+.PHONY: test-harness
+test-harness: ## proves that "make test" fails when the guest panics, hangs, warns or violates
+	@$(scripts)/test-harness.sh
+
+.PHONY: update-kernel
+update-kernel: ## takes the newest kernel source to be had, for the next build
+	@$(scripts)/kernel-source.sh --update >/dev/null
+
+.PHONY: cache-prune
+cache-prune: ## removes old and broken entries from the cache
+	@$(scripts)/cache-prune.sh
+
+.PHONY: clean
+clean: ## removes what was built in this checkout; the cache stays
+	@$(scripts)/clean.sh
+
+.PHONY: help
+help: ## this text
+	@echo 'make TARGET [VARIABLE=VALUE ...]'
+	@echo
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F'|' '{ printf "  %-16s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'Variables:'
+	@sed -n 's/^#: /  /p' $(firstword $(MAKEFILE_LIST))

@@ -1,0 +1,219 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# lab.sh COMMAND: what the entry points of the Makefile do, step by step.
+#
+#   setup, kernel, module, modules_install, selftests    so far and no further
+#   run, bench     ... and run the program guplab in the VM
+#   test           ... and all tests on this machine and in the VM
+#
+# KDIR takes a kernel of one's own. GUPLAB_RESULTS=DIR keeps everything a run leaves.
+set -eu -o pipefail
+. "$(dirname "$0")/report.sh"
+. "$(dirname "$0")/cache.sh"
+
+scripts=$GUPLAB_TOP/scripts
+command=$1
+shift
+
+step_number=0
+next() {
+	step_number=$((step_number + 1))
+	step "$step_number" "$steps" "$1"
+}
+
+host_packages() {
+	next "programs of this machine"
+	"$scripts/host-packages.sh"
+}
+
+toolchain() {
+	local tools rust
+	next "compilers"
+	tools=$("$scripts/toolchain.sh")
+	eval "$tools"
+	rust=$("$KRUSTC" --version | cut -d' ' -f2)
+	say "Rust $rust for the kernel, $("$URUSTC" --version | cut -d' ' -f2) for userspace; LLVM=$LLVM"
+}
+
+# kernel PURPOSE: sets kdir, the user's own or ours.
+kernel() {
+	local release
+	if [ -n "${KDIR:-}" ]; then
+		next "the kernel in $KDIR"
+		"$scripts/kdir-check.sh" "$KDIR" "$1"
+		kdir=$(realpath "$KDIR")
+	else
+		next "the kernel"
+		kdir=$("$scripts/kernel-build.sh")
+	fi
+	read -r release <"$kdir/include/config/kernel.release"
+	say "Linux $release in $kdir"
+}
+
+module() {
+	next "the module"
+	"$scripts/module-build.sh" "$kdir" modules
+	[ -e "$GUPLAB_TOP/rust/guplab.ko" ] || die "kbuild left no rust/guplab.ko"
+}
+
+# selftests TARGET...: runs make in selftests/. What cargo builds is kept outside the checkout, and
+# apart for each checkout, or two at work at once would swap their programs.
+selftests() {
+	local target
+	target=$GUPLAB_CACHE/target/$(echo "$GUPLAB_TOP" "$("$URUSTC" -vV)" | key)
+	mkdir -p "$target"
+	touch "$target"
+	# The file system has to hold a debug build of all dependencies.
+	need_space 1000 "building the userspace programs"
+	make -s --no-print-directory -C "$GUPLAB_TOP/selftests" "CARGO=$(command -v "$UCARGO")" \
+		"RUSTC=$(command -v "$URUSTC")" "CARGO_TARGET_DIR=$target" "$@"
+}
+
+programs() {
+	next "the userspace programs"
+	selftests install "INSTALL_PATH=$work/programs" >&2
+}
+
+# A place for what goes into the VM and comes out of it. It stays if the run fails.
+work_dir() {
+	"$scripts/vm-run.sh" --check
+	[ -z "${GUPLAB_ACCEL:-}" ] || "$scripts/accel-probe.sh" none >/dev/null
+	if [ -n "${GUPLAB_RESULTS:-}" ]; then
+		mkdir -p "$GUPLAB_RESULTS"
+		work=$(realpath "$GUPLAB_RESULTS")
+		rm -rf "$work"/{programs,results,host,console.log,output.log}
+	else
+		work=$(mktemp -d "${TMPDIR:-/tmp}/guplab.XXXXXX")
+		trap leave_work_dir EXIT
+	fi
+}
+
+# shellcheck disable=SC2317  # a trap calls it
+leave_work_dir() {
+	local status=$?
+	if [ "$status" -eq 0 ] || [ "$status" -ge 128 ] || ! [ -e "$work/console.log" ]; then
+		rm -rf "$work"
+	else
+		rm -rf "$work/programs"
+		say "what the guest left, with its console.log, is in $work"
+	fi
+}
+
+vm_tools() {
+	[ "${GUPLAB_VM:-vng}" != vng ] || "$scripts/vm-tools.sh" >/dev/null
+}
+
+boot() {
+	local accel
+	accel=$("$scripts/accel-probe.sh" "$kdir")
+	next "$1 (${GUPLAB_VM:-vng}, $accel)"
+	cp "$GUPLAB_TOP/rust/guplab.ko" "$work/"
+}
+
+# Test programs say much; here only the results of the outermost level are shown.
+show_results() {
+	local line
+	while IFS= read -r line; do
+		case $line in
+		'ok '* | 'not ok '*) say "$line" ;;
+		esac
+	done
+}
+
+# host_test NAME COMMAND...: keeps its output and exit code for ktap.py.
+host_test() {
+	local name=$1 code=0
+	shift
+	"$@" >"$work/host/$name.out" 2>&1 || code=$?
+	echo "$code" >"$work/host/$name.rc"
+	[ "$code" -eq 0 ] || say "$name: exit code $code"
+}
+
+host_tests() {
+	next "tests on this machine"
+	mkdir -p "$work/host"
+	host_test scripts python3 "$scripts/tests/ktap_test.py"
+	host_test userspace selftests test-host
+}
+
+case $command in
+setup)
+	steps=4
+	host_packages
+	toolchain
+	next "the kernel's source"
+	"$scripts/kernel-source.sh" >/dev/null
+	next "virtme-ng"
+	"$scripts/vm-tools.sh" >/dev/null
+	;;
+kernel)
+	steps=3
+	host_packages
+	toolchain
+	kernel vm
+	printf '%s\n' "$kdir"
+	;;
+module | modules_install)
+	steps=4
+	host_packages
+	toolchain
+	kernel module
+	module
+	[ "$command" = module ] || "$scripts/module-build.sh" "$kdir" modules_install
+	;;
+selftests)
+	steps=3
+	host_packages
+	toolchain
+	next "the userspace programs"
+	selftests all
+	;;
+run | bench)
+	steps=6
+	work_dir
+	host_packages
+	toolchain
+	vm_tools
+	kernel vm
+	module
+	programs
+	boot "guplab $command in the VM"
+	# The words as a shell reads them, so that quotes work; patterns are guplab's.
+	set -f
+	eval "set -- ${RUN_ARGS:-}"
+	"$scripts/vm-run.sh" "$kdir" "$command" "$work" "$@"
+	;;
+test)
+	steps=7
+	work_dir
+	host_packages
+	toolchain
+	vm_tools
+	kernel vm
+	module
+	programs
+	host_tests
+	boot "tests in the VM"
+	list=$work/programs/kselftest-list.txt
+	"$scripts/vm-run.sh" "$kdir" test "$work" | show_results || true
+	# The list may not be what the guest made of it.
+	cp "$list" "$work/list" 2>/dev/null || : >"$work/list"
+	"$scripts/ktap.py" --host "$work/host" --vm "$work/results" --list "$work/list"
+	;;
+vm-test)
+	# For test-harness.sh: what is in the VM only, all of it built before.
+	steps=5
+	work_dir
+	toolchain
+	kernel vm
+	module
+	programs
+	boot "tests in the VM"
+	"$scripts/vm-run.sh" "$kdir" test "$work" | show_results || true
+	"$scripts/ktap.py" --vm "$work/results" --list "$work/programs/kselftest-list.txt"
+	;;
+*)
+	die "lab.sh: no such command: $command"
+	;;
+esac

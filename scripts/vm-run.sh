@@ -1,0 +1,186 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# vm-run.sh --check: says whether its settings are in order, and no more.
+# vm-run.sh KDIR TASK DIR [ARGUMENT...]: boots the kernel of KDIR and has the guest run TASK: test,
+# or a subcommand of guplab with its arguments.
+#
+# DIR holds guplab.ko and programs/, and is shared with the guest; results/, console.log and
+# output.log come to be in it. What the guest shows goes to standard output as it comes. The exit code is the task's;
+# that of a guest which died is 255.
+#
+# GUPLAB_VM=vng (the host's own file system is the guest's) or initramfs (nothing but busybox),
+# GUPLAB_CPUS, GUPLAB_MEMORY (MB), GUPLAB_TIMEOUT (seconds), GUPLAB_SABOTAGE.
+set -eu -o pipefail
+. "$(dirname "$0")/report.sh"
+. "$(dirname "$0")/cache.sh"
+
+vm=${GUPLAB_VM:-vng}
+cpus=${GUPLAB_CPUS:-4}
+memory=${GUPLAB_MEMORY:-3072}
+timeout=${GUPLAB_TIMEOUT:-1200}
+
+case $cpus$memory$timeout in
+*[!0-9]* | 0*) die "GUPLAB_CPUS, GUPLAB_MEMORY (in MB) and GUPLAB_TIMEOUT (in seconds) are whole numbers" ;;
+esac
+case $vm in
+vng | initramfs) ;;
+*) die "VM is '$vm'; it can be vng or initramfs" ;;
+esac
+# That all is in order is better said before a long build than after it.
+[ "$1" != --check ] || exit 0
+
+kdir=$1 task=$2 dir=$3
+shift 3
+console=$dir/console.log
+accel=$("$GUPLAB_TOP/scripts/accel-probe.sh" "$kdir")
+
+# quote WORD...: the words as a POSIX shell reads them back.
+quote() {
+	local word
+	for word in "$@"; do
+		printf "'%s' " "${word//\'/\'\\\'\'}"
+	done
+}
+
+mkdir -p "$dir/results"
+cp "$GUPLAB_TOP/scripts/guest-start.sh" "$(command -v busybox)" "$dir/"
+cat >"$dir/task" <<TASK
+TASK=$task
+GUPLAB_TIMEOUT=$timeout
+GUPLAB_SABOTAGE=${GUPLAB_SABOTAGE:-}
+RUN_ARGS=$(quote "$(quote "$@")")
+TASK
+
+# The log is to be whole at the end; an oops ends the guest, and the end of the guest ends QEMU.
+options=(oops=panic panic=-1 loglevel=7 log_buf_len=4M kunit.enable=1 kunit.autorun=1)
+options+=(hung_task_panic=1 transparent_hugepage=madvise)
+# Two nodes, each a socket of its own: the kernel warns where CPUs of two nodes share a cache.
+if [ "$((cpus % 2))" -eq 0 ]; then
+	nodes=("0-$((cpus / 2 - 1))" "$((cpus / 2))-$((cpus - 1))")
+else
+	nodes=("0-$((cpus - 1))")
+fi
+smp=$cpus,sockets=${#nodes[@]},cores=$((cpus / ${#nodes[@]})),threads=1
+node_memory=$((memory / ${#nodes[@]}))M
+# Standard output is a pipe here, which QEMU opens a second time: never a file, which it would
+# truncate.
+# shellcheck disable=SC2054  # the commas are QEMU's
+devices=(
+	-chardev file,id=guplab,path=/proc/self/fd/1
+	-device virtio-serial-pci,id=guplabserial
+	-device virtserialport,bus=guplabserial.0,chardev=guplab,name=guplab.out
+	-fsdev "local,id=guplabshare,path=${dir//,/,,},security_model=none,multidevs=remap"
+	-device virtio-9p-pci,fsdev=guplabshare,mount_tag=guplab
+)
+
+vng_command() {
+	local n
+	command=("$("$GUPLAB_TOP/scripts/vm-tools.sh")" --kdir "$kdir" --force-9p
+		--cpus "$smp" --memory "${memory}M" --show-boot-console)
+	# Modules are looked for only where the kernel can't do without.
+	if grep -qx CONFIG_NET_9P_VIRTIO=y "$kdir/.config" &&
+	   grep -qx CONFIG_OVERLAY_FS=y "$kdir/.config"; then
+		command+=(--mods none)
+	else
+		command+=(--mods auto)
+	fi
+	[ "$accel" = kvm ] || command+=(--disable-kvm)
+	for n in "${nodes[@]}"; do
+		command+=(--numa "$node_memory,cpus=$n")
+	done
+	for n in "${options[@]}"; do
+		command+=(--kopt "$n")
+	done
+	n=/run/guplab/share
+	command+=(--script-sh "mkdir -p $n; mount -t 9p -o trans=virtio guplab $n; $n/busybox sh $n/guest-start.sh")
+	command+=(--qemu-opts "${devices[@]}")
+}
+
+initramfs_command() {
+	local root=$dir/initramfs applet n
+	mkdir -p "$root"/{bin,proc,sys,dev,run,tmp}
+	cp "$dir/busybox" "$root/bin/busybox"
+	for applet in $("$dir/busybox" --list); do
+		[ "$applet" = busybox ] || ln -sf busybox "$root/bin/$applet"
+	done
+	cp "$GUPLAB_TOP/scripts/guest-start.sh" "$root/init"
+	(cd "$root" && find . | cpio -o -H newc --quiet) | gzip -1 >"$dir/initramfs.gz"
+	rm -rf "$root"
+	command=(qemu-system-x86_64 -machine "q35,accel=$accel" -smp "$smp" -m "${memory}M"
+		-nodefaults -no-user-config -nic none -display none -no-reboot)
+	if [ "$accel" = kvm ]; then command+=(-cpu host); else command+=(-cpu max); fi
+	for n in "${!nodes[@]}"; do
+		command+=(-object "memory-backend-ram,id=node$n,size=$node_memory"
+			-numa "node,nodeid=$n,memdev=node$n,cpus=${nodes[n]}")
+	done
+	# shellcheck disable=SC2054  # the commas are QEMU's
+	command+=(-kernel "$kdir/arch/x86/boot/bzImage" -initrd "$dir/initramfs.gz"
+		-append "console=ttyS0 earlyprintk=serial,ttyS0 ${options[*]}"
+		-chardev file,id=console,path=/proc/self/fd/2 -serial chardev:console
+		"${devices[@]}")
+}
+
+case $vm in
+vng) vng_command ;;
+initramfs) initramfs_command ;;
+esac
+
+# Progress lines of the guest start with a control character.
+show() {
+	local line
+	while IFS= read -r line; do
+		printf '%s\n' "$line" >&3
+		case $line in
+		$'\001'*) say "${line#?} ($(elapsed))" ;;
+		*) printf '%s\n' "$line" ;;
+		esac
+	done 3>"$dir/output.log"
+}
+
+guest=
+readers=()
+# However this ends, no QEMU is left: timeout passes the signal on to its whole group.
+# shellcheck disable=SC2317  # a trap calls it
+stop_guest() {
+	trap - EXIT
+	[ -z "$guest" ] || kill -TERM "$guest" 2>/dev/null || true
+	wait 2>/dev/null || true
+	rm -f "$dir/out.fifo" "$dir/console.fifo"
+}
+trap stop_guest EXIT
+# Ending by the signal itself tells the caller that it was ^C, and it ends too.
+trap 'stop_guest; trap - INT; kill -INT $$' INT
+trap 'exit 143' TERM HUP
+
+mkfifo "$dir/out.fifo" "$dir/console.fifo"
+show <"$dir/out.fifo" &
+readers+=($!)
+cat <"$dir/console.fifo" >"$console" &
+readers+=($!)
+timeout -k 5 "$timeout" "${command[@]}" </dev/null >"$dir/out.fifo" 2>"$dir/console.fifo" &
+guest=$!
+ended=0
+wait "$guest" || ended=$?
+guest=
+wait "${readers[@]}" || true
+
+if [ -s "$dir/results/rc" ]; then
+	exit "$(cat "$dir/results/rc")"
+fi
+if [ "$ended" -eq 124 ] || [ "$ended" -eq 137 ]; then
+	why="it did not end within $timeout s (GUPLAB_TIMEOUT) and was stopped"
+elif grep -q 'Kernel panic' "$console"; then
+	why=$(grep -m 1 -o 'Kernel panic.*' "$console" | tr -d '\r')
+else
+	why="QEMU ended with exit code $ended before the guest had reported a result"
+fi
+echo "$why" >"$dir/results/died"
+{
+	echo "guplab: the guest died: $why"
+	echo "        the last lines of its console:"
+	tail -n 40 "$console" | tr -d '\r' | sed 's/^/        | /'
+	echo "        the last lines of its output:"
+	tail -n 5 "$dir/output.log" | tr -d '\001' | sed 's/^/        | /'
+} >&2
+exit 255
