@@ -4,9 +4,8 @@
 //!
 //! The module offers instruments on `/dev/guplab` (`uapi/guplab.h`); experiments are made of them
 //! in userspace. A request comes in through [`ioctl`], is checked ([`range`], [`flags`]) and goes
-//! to what carries it out: [`held`] for pins that stay, [`hammer`] for pins in a loop, [`collapse`].
-//! All pins are [`pin::Pins`], the only place that calls GUP. Pages are looked at through
-//! [`folio`], page tables through [`leaf`].
+//! to [`held`] for pins that stay, [`hammer`] for pins in a loop, or [`collapse`]. All pins are
+//! [`pin::Pins`], the only place that calls GUP; [`folio`] looks at pages, [`leaf`] at page tables.
 
 #![crate_name = "guplab"]
 

@@ -13,6 +13,11 @@
 /* module! has no field for it: this is a test module, and taints the kernel as one. */
 MODULE_INFO(test, "Y");
 
+struct module *guplab_this_module(void)
+{
+	return THIS_MODULE;
+}
+
 bool guplab_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);

@@ -9,13 +9,16 @@
 #include <linux/mm_types.h>
 #include <linux/types.h>
 
+struct module;
 struct page;
 struct folio;
 struct mm_struct;
-struct task_struct;
 
 /* Found by name: kprobe_symbol.c. */
 unsigned long guplab_symbol_address(const char *name);
+
+/* What has a different name in every other version of the kernel crate. */
+struct module *guplab_this_module(void);
 
 /* Tasks and time. */
 bool guplab_fatal_signal_pending(void);

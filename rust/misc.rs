@@ -2,12 +2,11 @@
 
 //! Registering a misc device that keeps its module loaded while it is open.
 //!
-//! [`MiscDeviceRegistration`](kernel::miscdevice::MiscDeviceRegistration) leaves
+//! Up to Linux 7.2 [`MiscDeviceRegistration`](kernel::miscdevice::MiscDeviceRegistration) leaves
 //! `file_operations::owner` empty (<https://github.com/Rust-for-Linux/linux/issues/1182>): the
 //! module could be removed under an open file, and the close that follows would run freed code.
 //! This registers a copy of its operations that has an owner.
 
-use crate::THIS_MODULE;
 use core::marker::PhantomData;
 use kernel::{
     bindings,
@@ -46,8 +45,10 @@ impl<T: MiscDevice> Registration<T> {
             fops <- Opaque::ffi_init(move |slot: *mut bindings::file_operations| {
                 // SAFETY: The vtable is a `static`, and `slot` is valid for writes.
                 unsafe { slot.write(options.into_raw::<T>().fops.read()) };
-                // SAFETY: `slot` was initialised by the line above.
-                unsafe { (*slot).owner = THIS_MODULE.as_ptr() };
+                // SAFETY: Has no preconditions.
+                let owner = unsafe { crate::bindings::guplab_this_module() };
+                // SAFETY: `slot` was initialised above.
+                unsafe { (*slot).owner = owner };
             }),
             misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
                 // SAFETY: `slot` is valid for writes.

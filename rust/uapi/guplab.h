@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
-/*
- * guplab: interface between /dev/guplab and userspace.
+/**
+ * DOC: The interface between /dev/guplab and userspace
  *
  * Every open file is a session of its own: what it pins is released when the last descriptor of
  * it is closed, and no other session can name it.
@@ -15,19 +15,32 @@
  * * @pid is 0 for the calling process. Any other value names a process in the caller's pid
  *   namespace and needs CAP_SYS_ADMIN.
  *
+ * The commands:
+ *
+ * * %GUPLAB_IOC_INFO, &struct guplab_info: tells what module and kernel can do
+ * * %GUPLAB_IOC_PIN, &struct guplab_pin: pins a range and keeps it pinned
+ * * %GUPLAB_IOC_UNPIN, &struct guplab_unpin: releases a pin
+ * * %GUPLAB_IOC_DMA, &struct guplab_dma: reads or writes pinned pages
+ * * %GUPLAB_IOC_INSPECT, &struct guplab_inspect: looks at pages and page tables
+ * * %GUPLAB_IOC_CHECK, &struct guplab_check: compares a pin with the mapping
+ * * %GUPLAB_IOC_HAMMER, &struct guplab_hammer: pins, uses and unpins in a loop
+ * * %GUPLAB_IOC_COLLAPSE, &struct guplab_collapse: MADV_COLLAPSE
+ * * %GUPLAB_IOC_STATS, &struct guplab_stats: tells what was done
+ *
  * Errors common to all commands:
  *
- * ======= ==================================================================================
- * EINVAL  malformed request: unknown flag, non-zero unused field, unaligned, empty, overflowing
- *         or too large range, kernel address, flags that this way of pinning can't take
- * EFAULT  the request or a buffer that it names can't be read or written
- * ENOENT  @handle names no pin of this session (never did, or was unpinned)
- * EPERM   CAP_SYS_ADMIN is missing, or the pin was not made for writing
- * ESRCH   no process @pid, or it has no memory of its own any more
- * ENOTTY  unknown command
+ * ==========  ====================================================================================
+ * EINVAL      malformed request: unknown flag, non-zero unused field, unaligned, empty,
+ *             overflowing or too large range, kernel address, flags that this way of pinning
+ *             can't take
+ * EFAULT      the request or a buffer that it names can't be read or written
+ * ENOENT      @handle names no pin of this session (never did, or was unpinned)
+ * EPERM       CAP_SYS_ADMIN is missing, or the pin was not made for writing
+ * ESRCH       no process @pid, or it has no memory of its own any more
+ * ENOTTY      unknown command
  * EOPNOTSUPP  this kernel can't do it; GUPLAB_IOC_INFO tells beforehand
- * EINTR   a signal arrived; what was done until then is reported in the request
- * ======= ==================================================================================
+ * EINTR       a signal arrived; what was done until then is reported in the request
+ * ==========  ====================================================================================
  */
 #ifndef _GUPLAB_UAPI_H
 #define _GUPLAB_UAPI_H
