@@ -6,6 +6,12 @@
 
 #include "helpers.h"
 
+/* Linux 7.3 renamed them, when the bit got a second meaning. */
+#ifdef pgtable_supports_uffd
+#define pmd_uffd_wp pmd_uffd
+#define pte_uffd_wp pte_uffd
+#endif
+
 pgd_t *guplab_pgd_offset(struct mm_struct *mm, unsigned long addr)
 {
 	return pgd_offset(mm, addr);

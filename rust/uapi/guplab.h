@@ -257,7 +257,8 @@ enum guplab_page_flag {
  * @GUPLAB_LEAF_PROTNONE: PROT_NONE or a NUMA hint
  * @GUPLAB_LEAF_SPECIAL: has no struct page that could be pinned
  * @GUPLAB_LEAF_NONPRESENT: The entry is neither present nor empty: swap, migration, marker.
- * @GUPLAB_LEAF_UFFD_WP: write-protected by userfaultfd
+ * @GUPLAB_LEAF_UFFD_WP: has userfaultfd's bit: write-protected, or, from Linux 7.3 on, protected
+ *	against reading as well
  * @GUPLAB_LEAF_SOFT_DIRTY: soft-dirty
  */
 enum guplab_leaf_flag {
