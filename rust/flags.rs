@@ -83,11 +83,13 @@ impl Way {
 ///
 /// # Invariants
 ///
-/// `flags` has only bits of `enum guplab_pin_flag`, and `way` takes each of them.
+/// `flags` has only bits of `enum guplab_pin_flag`, `way` takes each of them, and `foll` is what
+/// they mean to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct PinMode {
     way: Way,
     flags: u32,
+    foll: u32,
 }
 
 impl PinMode {
@@ -115,8 +117,12 @@ impl PinMode {
         {
             return Err(EINVAL);
         }
+        let foll = Self::FLAGS
+            .iter()
+            .filter(|(flag, _)| flags & flag != 0)
+            .fold(0, |all, (_, foll)| all | foll);
         // INVARIANT: Checked above.
-        Ok(Self { way, flags })
+        Ok(Self { way, flags, foll })
     }
 
     /// Returns every flag bit of the ABI.
@@ -136,10 +142,7 @@ impl PinMode {
 
     /// Returns the `FOLL_*` flags.
     pub(crate) fn foll(self) -> u32 {
-        Self::FLAGS
-            .iter()
-            .filter(|(flag, _)| self.flags & flag != 0)
-            .fold(0, |all, (_, foll)| all | foll)
+        self.foll
     }
 
     /// Returns whether the pages may be written.

@@ -10,21 +10,15 @@
 #![crate_name = "guplab"]
 
 use kernel::{
-    fs::File,
-    miscdevice::{
-        MiscDevice,
-        MiscDeviceOptions,
-        MiscDeviceRegistration, //
-    },
-    prelude::*,
-    seq_file::SeqFile,
-    seq_print, //
+    miscdevice::MiscDeviceOptions,
+    prelude::*, //
 };
 
 mod bindings;
 mod clock;
 mod collapse;
 mod debug;
+mod device;
 mod flags;
 mod folio;
 mod hammer;
@@ -35,6 +29,7 @@ mod leaf;
 mod memlock;
 mod misc;
 mod mm;
+mod order;
 mod pin;
 mod range;
 mod session;
@@ -74,26 +69,5 @@ impl kernel::InPlaceModule for GupLab {
             _debugfs <- debug::Debugfs::new(),
             _misc <- misc::Registration::new(MiscDeviceOptions { name: c"guplab" }),
         })
-    }
-}
-
-#[vtable]
-impl MiscDevice for Session {
-    type Ptr = Pin<KBox<Self>>;
-
-    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Pin<KBox<Self>>> {
-        Session::open()
-    }
-
-    fn ioctl(me: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
-        ioctl::dispatch(&me, cmd, arg)?;
-        Ok(0)
-    }
-
-    fn show_fdinfo(me: Pin<&Self>, m: &SeqFile, _file: &File) {
-        let account = me.account();
-        seq_print!(m, "guplab-session:\t{}\n", account.id);
-        seq_print!(m, "guplab-handles:\t{}\n", account.counters.handles.get());
-        seq_print!(m, "guplab-pages:\t{}\n", account.counters.held_pages.get());
     }
 }

@@ -9,7 +9,9 @@ use crate::{
         PinMode,
         Way, //
     },
+    folio::PageRef,
     leaf::Leaf,
+    order::Order,
     pin::{
         slots,
         Pins,
@@ -39,12 +41,20 @@ const KNOWN_FLAGS: u32 = uapi::GUPLAB_HAMMER_WRITE
     | uapi::GUPLAB_HAMMER_STOP;
 
 /// The clock and signals are looked at after about so many pages.
-const PAGES_BETWEEN_LOOKS: usize = 64;
+const PAGES_BETWEEN_LOOKS: usize = 256;
+
+/// What is done with pages that are pinned.
+const WORK: u32 =
+    uapi::GUPLAB_HAMMER_WRITE | uapi::GUPLAB_HAMMER_CHECK_DATA | uapi::GUPLAB_HAMMER_CHECK_MAP;
+
+/// Pins in slots that the loop uses again.
+type Borrowed<'a> = Pins<&'a mut [Slot]>;
 
 /// A checked request to hammer a range.
 pub(crate) struct Hammer {
     range: UserRange,
     batch: usize,
+    hold: usize,
     mode: PinMode,
     flags: u32,
     offset: usize,
@@ -66,6 +76,8 @@ impl TryFrom<&guplab_hammer> for Hammer {
         let has = |flag| request.flags & flag != 0;
         let offset = usize::try_from(request.offset)?;
         let batch = usize::try_from(request.batch)?;
+        let hold = usize::try_from(request.hold.max(1))?;
+        let max_slots = usize::try_from(uapi::GUPLAB_MAX_BATCH)?;
 
         if request.flags & !KNOWN_FLAGS != 0
             || request.reserved != 0
@@ -73,11 +85,13 @@ impl TryFrom<&guplab_hammer> for Hammer {
             || mode.is_longterm()
             || batch == 0
             || batch > range.nr_pages()
-            || request.batch > uapi::GUPLAB_MAX_BATCH
+            || batch > max_slots
+            || hold > max_slots / batch
             || offset % size_of::<u64>() != 0
             || offset >= PAGE_SIZE
             || (has(uapi::GUPLAB_HAMMER_WRITE) && !mode.writes())
             || (has(uapi::GUPLAB_HAMMER_CHECK_DATA) && !has(uapi::GUPLAB_HAMMER_WRITE))
+            || (offset != 0 && !has(uapi::GUPLAB_HAMMER_WRITE))
             || (request.seed != 0 && !has(uapi::GUPLAB_HAMMER_RANDOM))
             || (request.max_calls == 0 && request.max_ns == 0)
             || request.max_ns > uapi::GUPLAB_MAX_NS
@@ -87,6 +101,7 @@ impl TryFrom<&guplab_hammer> for Hammer {
         Ok(Self {
             range,
             batch,
+            hold,
             mode,
             flags: request.flags,
             offset,
@@ -97,143 +112,197 @@ impl TryFrom<&guplab_hammer> for Hammer {
     }
 }
 
-/// Whether a signal ended the loop.
-pub(crate) enum Ended {
-    /// A bound or a mismatch did.
-    AsAsked,
-    /// A signal did.
-    BySignal,
-}
-
 impl Hammer {
-    /// Runs the loop and fills in the results.
-    pub(crate) fn run(&self, mm: &MmWithUser, out: &mut guplab_hammer) -> Result<Ended> {
-        let mut pages = slots(self.batch)?;
+    /// Runs the loop and fills in the results. Returns `EINTR` where a signal ended it.
+    pub(crate) fn run(&self, mm: &MmWithUser, out: &mut guplab_hammer) -> Result {
         clear(out);
-        let ended = self.run_with(mm, &mut pages, out);
+        let mut slots = slots(self.batch * self.hold)?;
+        let mut pins = Pins::empty(self.mode, &mut slots[..]);
+        let ended = self.run_with(mm, &mut pins, out);
         trace::hammer(out);
-        Ok(ended)
+        ended
     }
 
-    fn run_with(&self, mm: &MmWithUser, pages: &mut [Slot], out: &mut guplab_hammer) -> Ended {
-        let batches = self.range.batches(self.batch);
-        let calls_between_looks = PAGES_BETWEEN_LOOKS.div_ceil(self.batch);
-        let mut order = Order::new(self.seed);
-        let mut next = 0;
-        let mut until_look = calls_between_looks;
+    fn run_with(
+        &self,
+        mm: &MmWithUser,
+        pins: &mut Borrowed<'_>,
+        out: &mut guplab_hammer,
+    ) -> Result {
+        let calls_between_looks = (PAGES_BETWEEN_LOOKS / self.batch).max(1) as u64;
+        let mut order = Order::new(self.range.batches(self.batch), self.random_seed());
         let start_ns = clock::now();
 
         let ended = loop {
-            let number = if self.has(uapi::GUPLAB_HAMMER_RANDOM) {
-                order.below(batches)
-            } else {
-                next
+            let left = match self.max_calls {
+                0 => u64::MAX,
+                max_calls => max_calls - out.calls,
             };
-            next = if next + 1 == batches { 0 } else { next + 1 };
-
-            self.once(mm, self.range.batch(number, self.batch), pages, out);
-            out.calls += 1;
-
-            if self.max_calls != 0 && out.calls >= self.max_calls {
-                break Ended::AsAsked;
+            let calls = left.min(calls_between_looks);
+            if !self.stretch(calls, &mut order, mm, pins, out) || calls == left {
+                break Ok(());
             }
-            if out.mismatches != 0 && self.has(uapi::GUPLAB_HAMMER_STOP) {
-                break Ended::AsAsked;
+            if kernel::current!().signal_pending() {
+                break Err(EINTR);
             }
-            until_look -= 1;
-            if until_look == 0 {
-                until_look = calls_between_looks;
-                if kernel::current!().signal_pending() {
-                    break Ended::BySignal;
-                }
-                if self.max_ns != 0 && clock::now() - start_ns >= self.max_ns {
-                    break Ended::AsAsked;
-                }
-                // SAFETY: An ioctl may sleep.
-                unsafe { bindings::guplab_cond_resched() };
+            if self.max_ns != 0 && clock::now() - start_ns >= self.max_ns {
+                break Ok(());
             }
+            // SAFETY: An ioctl may sleep.
+            unsafe { bindings::guplab_cond_resched() };
         };
+        pins.release();
         out.elapsed_ns = clock::now() - start_ns;
         ended
+    }
+
+    /// Makes so many calls. Returns false where a mismatch ended that early.
+    fn stretch(
+        &self,
+        calls: u64,
+        order: &mut Order,
+        mm: &MmWithUser,
+        pins: &mut Borrowed<'_>,
+        out: &mut guplab_hammer,
+    ) -> bool {
+        let end = out.calls + calls;
+        while out.calls < end {
+            if pins.room() < self.batch {
+                pins.release();
+            }
+            // CAST: A stretch is short.
+            let left = (end - out.calls) as usize;
+            if self.flags & (WORK | uapi::GUPLAB_HAMMER_RANDOM) != 0
+                || !self.several(left, order, mm, pins, out)
+            {
+                let range = self.range.batch(order.next(), self.batch);
+                self.once(mm, range, pins, out);
+            }
+            if out.mismatches != 0 && self.has(uapi::GUPLAB_HAMMER_STOP) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Pins up to so many batches that follow each other, with nothing else to do in between.
+    /// Returns false where the next one is the smaller one at the end of the range.
+    fn several(
+        &self,
+        limit: usize,
+        order: &mut Order,
+        mm: &MmWithUser,
+        pins: &mut Borrowed<'_>,
+        out: &mut guplab_hammer,
+    ) -> bool {
+        let range = self.range.run_of_batches(order.peek(), limit, self.batch);
+        let (whole, last) = pins.add_batches(mm, range, self.batch);
+        out.calls += whole as u64;
+        out.pages += (whole * self.batch) as u64;
+        order.skip(whole);
+        if let Some(result) = last {
+            order.skip(1);
+            count(out, self.batch, result);
+        }
+        whole != 0 || last.is_some()
+    }
+
+    fn random_seed(&self) -> Option<u64> {
+        self.has(uapi::GUPLAB_HAMMER_RANDOM).then_some(self.seed)
     }
 
     fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
 
-    /// Pins one batch, does what was asked for with it, and unpins it.
-    #[inline]
-    fn once(&self, mm: &MmWithUser, range: UserRange, pages: &mut [Slot], out: &mut guplab_hammer) {
-        let pins = match Pins::new(mm, range, self.mode, pages) {
-            Ok(pins) => pins,
-            Err(error) => {
-                out.failed_calls += 1;
-                out.last_error = error.to_errno().unsigned_abs();
-                return;
-            }
-        };
-        out.pages += pins.len() as u64;
-        if pins.len() < range.nr_pages() {
-            out.short_calls += 1;
+    /// Pins one batch and does what was asked for with it.
+    fn once(
+        &self,
+        mm: &MmWithUser,
+        range: UserRange,
+        pins: &mut Borrowed<'_>,
+        out: &mut guplab_hammer,
+    ) {
+        let first = pins.len();
+        let result = pins.add(mm, range);
+        if result.is_ok() && self.flags & WORK != 0 {
+            self.work(mm, range, pins, first, out);
         }
+        count(out, range.nr_pages(), result);
+    }
+
+    /// Writes to and checks the pages from slot `first` on, which were pinned for `range`.
+    fn work(
+        &self,
+        mm: &MmWithUser,
+        range: UserRange,
+        pins: &Borrowed<'_>,
+        first: usize,
+        out: &mut guplab_hammer,
+    ) {
         if self.has(uapi::GUPLAB_HAMMER_WRITE) {
-            self.write(&pins, out.calls);
+            for page in (first..pins.len()).filter_map(|slot| pins.page(slot)) {
+                // The offset was checked to leave room for the number.
+                let _ = page.write(self.offset, &out.calls.to_ne_bytes());
+            }
         }
+        for (index, slot) in (first..pins.len()).enumerate() {
+            if let Some(page) = pins.page(slot) {
+                self.check(mm, range.page_addr(index), page, out);
+            }
+        }
+    }
+
+    fn check(&self, mm: &MmWithUser, addr: usize, page: PageRef<'_>, out: &mut guplab_hammer) {
         if self.has(uapi::GUPLAB_HAMMER_CHECK_MAP) {
-            self.check_map(mm, &pins, out);
+            check_map(mm, addr, page, out);
         }
         if self.has(uapi::GUPLAB_HAMMER_CHECK_DATA) {
-            self.check_data(mm, &pins, out);
+            self.check_data(mm, addr, page, out);
         }
     }
 
-    fn write(&self, pins: &Pins<&mut [Slot]>, call: u64) {
-        for index in 0..pins.len() {
-            if let Some(page) = pins.page(index) {
-                // The offset was checked to leave room for the number.
-                let _ = page.write(self.offset, &call.to_ne_bytes());
-            }
-        }
-    }
-
-    fn check_map(&self, mm: &MmWithUser, pins: &Pins<&mut [Slot]>, out: &mut guplab_hammer) {
-        for index in 0..pins.len() {
-            let addr = pins.addr() + index * PAGE_SIZE;
+    fn check_data(&self, mm: &MmWithUser, addr: usize, page: PageRef<'_>, out: &mut guplab_hammer) {
+        let at = UserPtr::from_addr(addr + self.offset);
+        let read = UserSlice::new(at, size_of::<u64>()).reader().read::<u64>();
+        // A task that is being killed can't fault the address in.
+        let killed = read.is_err() && kernel::current!().signal_pending();
+        if read != Ok(out.calls) && !killed {
             let leaf = Leaf::read(mm, addr);
-            let Some(page) = pins.page(index) else {
-                continue;
-            };
-            if leaf.is_mapped() && leaf.pfn != page.pfn() {
-                let what = uapi::GUPLAB_HAMMER_CHECK_MAP;
-                mismatch(out, what, addr, page.pfn(), leaf.pfn);
-            }
+            mismatch(out, uapi::GUPLAB_HAMMER_CHECK_DATA, addr, page, leaf.pfn);
         }
     }
+}
 
-    fn check_data(&self, mm: &MmWithUser, pins: &Pins<&mut [Slot]>, out: &mut guplab_hammer) {
-        for index in 0..pins.len() {
-            let addr = pins.addr() + index * PAGE_SIZE;
-            let at = UserPtr::from_addr(addr + self.offset);
-            let read = UserSlice::new(at, size_of::<u64>()).reader().read::<u64>();
-            // A task that is being killed can't fault the address in.
-            let killed = read.is_err() && kernel::current!().signal_pending();
-            if read != Ok(out.calls) && !killed {
-                let pfn = pins.page(index).map_or(0, |page| page.pfn());
-                let leaf = Leaf::read(mm, addr);
-                let what = uapi::GUPLAB_HAMMER_CHECK_DATA;
-                mismatch(out, what, addr, pfn, leaf.pfn);
-            }
+fn check_map(mm: &MmWithUser, addr: usize, page: PageRef<'_>, out: &mut guplab_hammer) {
+    let leaf = Leaf::read(mm, addr);
+    if leaf.is_mapped() && leaf.pfn != page.pfn() {
+        mismatch(out, uapi::GUPLAB_HAMMER_CHECK_MAP, addr, page, leaf.pfn);
+    }
+}
+
+/// Counts one call that was asked for so many pages.
+fn count(out: &mut guplab_hammer, asked: usize, result: Result<usize>) {
+    out.calls += 1;
+    match result {
+        Ok(added) => {
+            out.pages += added as u64;
+            out.short_calls += u64::from(added < asked);
+        }
+        Err(error) => {
+            out.failed_calls += 1;
+            out.last_error = error.to_errno().unsigned_abs();
         }
     }
 }
 
 #[cold]
-fn mismatch(out: &mut guplab_hammer, what: u32, addr: usize, pfn: usize, map_pfn: usize) {
-    trace::violation(addr, pfn, map_pfn);
+fn mismatch(out: &mut guplab_hammer, what: u32, addr: usize, page: PageRef<'_>, map_pfn: usize) {
+    trace::violation(addr, page.pfn(), map_pfn);
     if out.mismatches == 0 {
         out.bad_flags = what;
         out.bad_addr = addr as u64;
-        out.bad_pfn = pfn as u64;
+        out.bad_pfn = page.pfn() as u64;
         out.bad_map_pfn = map_pfn as u64;
         out.bad_call = out.calls;
     }
@@ -255,45 +324,9 @@ fn clear(out: &mut guplab_hammer) {
     out.elapsed_ns = 0;
 }
 
-/// A random order that is the same for the same seed (xorshift64).
-struct Order(u64);
-
-impl Order {
-    fn new(seed: u64) -> Self {
-        // The generator stays at 0 once it is there.
-        Self(seed ^ 0x9e37_79b9_7f4a_7c15 | 1)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        // The upper half is the better one.
-        (((self.0 >> 32) * n as u64) >> 32) as usize
-    }
-}
-
 #[kunit_tests(guplab_hammer)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn equal_seeds_give_equal_orders() {
-        let (mut a, mut b) = (Order::new(7), Order::new(7));
-        for _ in 0..100 {
-            assert_eq!(a.below(512), b.below(512));
-        }
-    }
-
-    #[test]
-    fn an_order_reaches_everything_and_nothing_else() {
-        let mut order = Order::new(0);
-        let mut seen = [false; 16];
-        for _ in 0..1000 {
-            seen[order.below(seen.len())] = true;
-        }
-        assert!(seen.iter().all(|seen| *seen));
-    }
 
     fn request() -> guplab_hammer {
         guplab_hammer {
@@ -328,17 +361,39 @@ mod tests {
             ..request()
         };
         assert!(Hammer::try_from(&read_only).is_err());
+        let nowhere = guplab_hammer {
+            offset: 8,
+            ..request()
+        };
+        assert!(Hammer::try_from(&nowhere).is_err());
     }
 
     #[test]
     fn offsets_and_batches_are_bounded() {
-        for (offset, batch) in [(4, 4), (PAGE_SIZE as u32, 4), (0, 0), (0, 9)] {
+        let max = uapi::GUPLAB_MAX_BATCH;
+        for (offset, batch, hold) in [
+            (4, 4, 0),
+            (PAGE_SIZE as u32, 4, 0),
+            (0, 0, 0),
+            (0, 9, 0),
+            (0, 8, max / 8 + 1),
+            (0, 1, max + 1),
+        ] {
             let request = guplab_hammer {
                 offset,
                 batch,
+                hold,
+                flags: uapi::GUPLAB_HAMMER_WRITE,
+                pin_flags: uapi::GUPLAB_PIN_WRITE,
                 ..request()
             };
             assert!(Hammer::try_from(&request).is_err());
         }
+        let most = guplab_hammer {
+            batch: 8,
+            hold: max / 8,
+            ..request()
+        };
+        assert!(Hammer::try_from(&most).is_ok());
     }
 }

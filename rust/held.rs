@@ -100,9 +100,9 @@ impl Held {
         } else {
             None
         };
-        let slots = slots(request.nr_pages())?;
+        let mut pins = Pins::empty(request.mode, slots(request.nr_pages())?);
         let start_ns = clock::now();
-        let pins = Pins::new(&mm, request.range, request.mode, slots)?;
+        pins.add(&mm, request.range)?;
         let end_ns = clock::now();
         if let Some(charge) = &mut charge {
             charge.shrink_to(pins.len());

@@ -11,10 +11,7 @@ use crate::{
         PinMode,
         Way, //
     },
-    hammer::{
-        Ended,
-        Hammer, //
-    },
+    hammer::Hammer,
     held::{
         self,
         PinRequest, //
@@ -51,7 +48,7 @@ use kernel::{
     }, //
 };
 
-/// Carries out one command.
+/// Carries out one command. What does it is never inlined here, for the frames would add up.
 pub(crate) fn dispatch(session: &Session, cmd: u32, arg: usize) -> Result {
     let arg = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
     match cmd {
@@ -108,6 +105,7 @@ fn info() -> guplab_info {
     }
 }
 
+#[inline(never)]
 fn pin(session: &Session, arg: UserSlice) -> Result {
     let (mut reader, mut writer) = arg.reader_writer();
     let mut pin = reader.read::<guplab_pin>()?;
@@ -124,6 +122,7 @@ fn pin(session: &Session, arg: UserSlice) -> Result {
     })
 }
 
+#[inline(never)]
 fn unpin(session: &Session, request: guplab_unpin) -> Result {
     if request.flags & !uapi::GUPLAB_UNPIN_DIRTY != 0 || request.reserved != 0 {
         return Err(EINVAL);
@@ -134,6 +133,7 @@ fn unpin(session: &Session, request: guplab_unpin) -> Result {
     )
 }
 
+#[inline(never)]
 fn dma(session: &Session, request: guplab_dma) -> Result {
     let to_pages = request.flags & uapi::GUPLAB_DMA_TO_PAGES != 0;
     if request.flags & !uapi::GUPLAB_DMA_TO_PAGES != 0
@@ -158,6 +158,7 @@ fn dma(session: &Session, request: guplab_dma) -> Result {
     Ok(())
 }
 
+#[inline(never)]
 fn inspect(session: &Session, request: guplab_inspect) -> Result {
     let of_pin = request.handle != 0;
     if request.reserved != 0
@@ -193,6 +194,7 @@ fn inspect(session: &Session, request: guplab_inspect) -> Result {
     Ok(())
 }
 
+#[inline(never)]
 fn check(session: &Session, request: &mut guplab_check) -> Result {
     if request.flags & !uapi::GUPLAB_CHECK_EXPECT_SAME != 0 {
         return Err(EINVAL);
@@ -209,19 +211,18 @@ fn check(session: &Session, request: &mut guplab_check) -> Result {
     Ok(())
 }
 
+#[inline(never)]
 fn hammer(session: &Session, request: &mut guplab_hammer) -> Result {
     let checked = Hammer::try_from(&*request)?;
     let mm = mm::mm_of(0)?;
-    let ended = checked.run(&mm, request)?;
+    let ended = checked.run(&mm, request);
     session.count(|c| &c.hammer_calls, request.calls);
     session.count(|c| &c.hammer_pages, request.pages);
     session.count(|c| &c.violations, request.mismatches);
-    match ended {
-        Ended::AsAsked => Ok(()),
-        Ended::BySignal => Err(EINTR),
-    }
+    ended
 }
 
+#[inline(never)]
 fn collapse(session: &Session, request: &mut guplab_collapse) -> Result {
     let checked = Collapse::try_from(&*request)?;
     let mm = mm::mm_of(request.pid)?;
@@ -231,6 +232,7 @@ fn collapse(session: &Session, request: &mut guplab_collapse) -> Result {
     done
 }
 
+#[inline(never)]
 fn stats(session: &Session, request: &mut guplab_stats) -> Result {
     if request.reserved != 0 {
         return Err(EINVAL);

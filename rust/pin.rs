@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages that are pinned, or referenced, by one call of GUP.
+//! Pages that are pinned, or referenced, by GUP.
 
 use crate::{
     bindings,
@@ -13,6 +13,7 @@ use crate::{
     trace, //
 };
 use core::{
+    mem,
     ops::DerefMut,
     ptr::{
         self,
@@ -42,14 +43,14 @@ pub(crate) fn slots(nr_pages: usize) -> Result<KVVec<Slot>> {
     Ok(KVVec::from_elem(ptr::null_mut(), nr_pages, GFP_KERNEL)?)
 }
 
-/// Pages that one call of GUP returned, released on drop.
+/// Pages that GUP returned, released on drop.
 ///
-/// `S` owns the slots ([`KVVec`]) or borrows them, so that a loop can use the same ones again.
+/// `S` owns the slots ([`KVVec`]) or borrows them.
 ///
 /// # Invariants
 ///
-/// The first `len` elements of `slots` were returned by the function of `mode` for `addr` and on,
-/// and were not released; `len` is not 0.
+/// The first `len` elements of `slots` were returned by the function of `mode` and were not
+/// released since.
 pub(crate) struct Pins<S: DerefMut<Target = [Slot]>> {
     slots: S,
     len: usize,
@@ -62,39 +63,114 @@ pub(crate) struct Pins<S: DerefMut<Target = [Slot]>> {
 unsafe impl Send for Pins<KVVec<Slot>> {}
 
 impl<S: DerefMut<Target = [Slot]>> Pins<S> {
-    /// Calls the function of `mode` once for the pages of `range` in the address space `mm`, which
-    /// has to be the caller's unless the way is [`Way::PinRemote`].
+    /// Makes a place for pages that holds none.
+    pub(crate) fn empty(mode: PinMode, slots: S) -> Self {
+        // INVARIANT: There are no such elements.
+        Self {
+            slots,
+            len: 0,
+            addr: 0,
+            mode,
+            dirty: false,
+        }
+    }
+
+    /// Calls the function of the mode once for the pages of `range` in the address space `mm`, which
+    /// has to be the caller's unless the way is [`Way::PinRemote`]. Returns how many pages that
+    /// added.
     ///
-    /// There must be a slot for every page. Returns the function's error, and `EFAULT` where it
-    /// returned no page and no error; fewer pages than asked for are a success.
-    #[inline]
-    pub(crate) fn new(
-        mm: &MmWithUser,
-        range: UserRange,
-        mode: PinMode,
-        mut slots: S,
-    ) -> Result<Self> {
-        if slots.len() < range.nr_pages() {
+    /// Returns the function's error, and `EFAULT` where it returned no page and no error; fewer
+    /// pages than asked for are a success. There must be a slot for every page, or it is `EINVAL`.
+    pub(crate) fn add(&mut self, mm: &MmWithUser, range: UserRange) -> Result<usize> {
+        let free = self.slots.get_mut(self.len..).unwrap_or_default();
+        if free.len() < range.nr_pages() {
             return Err(EINVAL);
         }
-        let ret = call(mm, range, mode, slots.as_mut_ptr())?;
-        let len = usize::try_from(ret).unwrap_or(0);
-        trace::pin(range, mode, ret, slots.first().copied().filter(|_| len > 0));
+        let ret = call(mm, range, self.mode, free);
+        self.accept(range.addr(), ret)
+    }
+
+    /// Does [`Self::add`] for the whole batches of `size` pages in `range`, one after the other, as
+    /// long as there is room for another and until one is not pinned whole. Returns how many were,
+    /// and what came of the one that was not.
+    #[inline(never)]
+    pub(crate) fn add_batches(
+        &mut self,
+        mm: &MmWithUser,
+        range: UserRange,
+        size: usize,
+    ) -> (usize, Option<Result<usize>>) {
+        let (mode, addr) = (self.mode, range.addr());
+        let free = self.slots.get_mut(self.len..).unwrap_or_default();
+        let mut whole = 0;
+        let mut last = None;
+        // A loop of its own, for speed: nothing but the call happens in it.
+        for slots in free.chunks_exact_mut(size).take(range.nr_pages() / size) {
+            let batch = range.batch(whole, size);
+            let ret = call(mm, batch, mode, slots);
+            // CAST: A batch has far fewer pages than that.
+            if ret != size as isize {
+                last = Some((batch.addr(), ret));
+                break;
+            }
+            whole += 1;
+        }
+        if whole != 0 {
+            // Can't fail: that many pages are there.
+            // CAST: As above.
+            let _ = self.accept(addr, (whole * size) as isize);
+        }
+        (whole, last.map(|(addr, ret)| self.accept(addr, ret)))
+    }
+
+    /// Takes what the function returned, for `addr` and on, into the pages that are held.
+    #[inline]
+    fn accept(&mut self, addr: usize, ret: isize) -> Result<usize> {
         if ret < 0 {
             // CAST: An error number.
             return Err(Error::from_errno(ret as i32));
         }
-        if len == 0 {
+        if ret == 0 {
             return Err(EFAULT);
         }
-        // INVARIANT: The function returned `len` pages, which is not 0.
-        Ok(Self {
-            slots,
-            len,
-            addr: range.addr(),
-            mode,
-            dirty: false,
-        })
+        if self.len == 0 {
+            self.addr = addr;
+        }
+        // CAST: Not negative.
+        let added = ret as usize;
+        // INVARIANT: The function returned that many pages behind those that were there.
+        self.len += added;
+        Ok(added)
+    }
+
+    /// Releases all pages.
+    #[inline(never)]
+    pub(crate) fn release(&mut self) {
+        // INVARIANT: Nothing is claimed of the elements any more, whatever happens below.
+        let len = mem::take(&mut self.len);
+        if len == 0 {
+            return;
+        }
+        trace::unpin(self.addr, len, &self.slots);
+        let pages = self.slots.as_mut_ptr();
+        if !self.mode.way().pins() {
+            for page in self.slots.iter().take(len) {
+                // SAFETY: By the type invariant we held a reference.
+                unsafe { bindings::guplab_put_page(*page) };
+            }
+        } else if self.dirty {
+            // SAFETY: By the type invariant these pages were pinned, and none is used again.
+            unsafe { unpin_user_pages_dirty_lock(pages, len, true) };
+        } else {
+            // SAFETY: As above.
+            unsafe { unpin_user_pages(pages, len) };
+        }
+    }
+
+    /// Returns how many more pages there are slots for.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        self.slots.len() - self.len
     }
 
     /// Returns how many pages are held.
@@ -126,51 +202,53 @@ impl<S: DerefMut<Target = [Slot]>> Pins<S> {
     }
 }
 
-/// Calls the function of `mode`; returns the number of pages or a negative error number.
-#[inline]
-fn call(mm: &MmWithUser, range: UserRange, mode: PinMode, slots: *mut Slot) -> Result<isize> {
-    let (addr, nr, foll) = (range.addr(), range.nr_pages(), mode.foll());
-    // The fast functions take an int.
-    let nr_int = i32::try_from(nr)?;
+/// Calls the function of `mode`; returns the number of pages or a negative error number. There is a
+/// slot for every page of `range`.
+#[inline(always)]
+fn call(mm: &MmWithUser, range: UserRange, mode: PinMode, slots: &mut [Slot]) -> isize {
+    let ret = if mode.way() == Way::PinFast {
+        // CAST: The function takes an int; no range for pinning has more than 2^20 pages.
+        let nr = range.nr_pages() as i32;
+        // SAFETY: `slots` has the room, and no flag is internal to GUP (`PinMode` maps each).
+        // CAST: To a wider type.
+        unsafe { pin_user_pages_fast(range.addr(), nr, mode.foll(), slots.as_mut_ptr()) as isize }
+    } else {
+        call_other(mm, range, mode, slots.as_mut_ptr())
+    };
+    trace::pin(range, mode, ret, slots);
+    ret
+}
 
-    // SAFETY (of every call below): `slots` has room for `nr` pointers (checked by the caller), and
-    // no flag is internal to GUP (`PinMode` maps each).
-    Ok(match mode.way() {
-        // SAFETY: As above.
-        Way::PinFast => unsafe { pin_user_pages_fast(addr, nr_int, foll, slots) as isize },
-        // SAFETY: As above.
+/// The other functions, kept out of the way of loops that call the first.
+#[inline(never)]
+fn call_other(mm: &MmWithUser, range: UserRange, mode: PinMode, slots: *mut Slot) -> isize {
+    let (addr, nr, foll) = (range.addr(), range.nr_pages(), mode.foll());
+    // CAST: As in `call()`.
+    let nr_int = nr as i32;
+    match mode.way() {
+        // SAFETY: As in `call()`.
         Way::GetFast => unsafe { get_user_pages_fast(addr, nr_int, foll, slots) as isize },
         // SAFETY: As above.
         Way::GetFastOnly => unsafe { get_user_pages_fast_only(addr, nr_int, foll, slots) as isize },
-        Way::Pin => {
-            let _lock = mm.mmap_read_lock();
-            // SAFETY: As above, and the mmap lock of the caller's address space is held.
-            unsafe { pin_user_pages(addr, nr, foll, slots) }
-        }
-        Way::PinRemote => {
-            let _lock = mm.mmap_read_lock();
-            // SAFETY: As above, and the mmap lock is held. Without `locked` it stays so.
-            unsafe { pin_user_pages_remote(mm.as_raw(), addr, nr, foll, slots, ptr::null_mut()) }
-        }
-    })
+        _ => call_slow(mm, range, mode, slots),
+    }
+}
+
+fn call_slow(mm: &MmWithUser, range: UserRange, mode: PinMode, slots: *mut Slot) -> isize {
+    let (addr, nr, foll) = (range.addr(), range.nr_pages(), mode.foll());
+    let _lock = mm.mmap_read_lock();
+    if mode.way() == Way::Pin {
+        // SAFETY: `slots` has the room, no flag is internal to GUP, and the mmap lock of the caller's
+        // address space is held.
+        unsafe { pin_user_pages(addr, nr, foll, slots) }
+    } else {
+        // SAFETY: As above, for `mm`. Without `locked` the lock stays held.
+        unsafe { pin_user_pages_remote(mm.as_raw(), addr, nr, foll, slots, ptr::null_mut()) }
+    }
 }
 
 impl<S: DerefMut<Target = [Slot]>> Drop for Pins<S> {
-    #[inline]
     fn drop(&mut self) {
-        trace::unpin(self.addr, self.len, self.slots.first().copied());
-        let pages = self.slots.as_mut_ptr();
-        if !self.mode.way().pins() {
-            for page in self.slots.iter().take(self.len) {
-                // SAFETY: By the type invariant we hold a reference.
-                unsafe { bindings::guplab_put_page(*page) };
-            }
-        } else if self.dirty {
-            // SAFETY: By the type invariant these pages are pinned, and none is used again.
-            unsafe { unpin_user_pages_dirty_lock(pages, self.len, true) };
-        } else {
-            // SAFETY: As above.
-            unsafe { unpin_user_pages(pages, self.len) };
-        }
+        self.release();
     }
 }

@@ -84,6 +84,18 @@ impl UserRange {
         }
     }
 
+    /// Returns `count` batches of `size` pages from batch `first` on as one range. `first` must be below
+    /// [`Self::batches`], and `count` not 0; what is behind the end of the range is left out.
+    pub(crate) fn run_of_batches(self, first: usize, count: usize, size: usize) -> Self {
+        let start = self.batch(first, size);
+        let nr_pages = self.nr_pages - first * size;
+        // INVARIANT: This is where the batch begins, and it is no further to the end of the range.
+        Self {
+            addr: start.addr,
+            nr_pages: nr_pages.min(count.saturating_mul(size)),
+        }
+    }
+
     /// Returns how many batches of `size` pages the range has.
     pub(crate) fn batches(self, size: usize) -> usize {
         self.nr_pages.div_ceil(size)
@@ -156,6 +168,15 @@ mod tests {
         assert_eq!(range.batch(2, 3), within(7 * PAGE, 1).unwrap());
         assert_eq!(range.batches(7), 1);
         assert_eq!(range.batch(0, 7), range);
+    }
+
+    #[test]
+    fn runs_of_batches_end_with_the_range() {
+        let range = within(PAGE, 7).unwrap();
+        assert_eq!(range.run_of_batches(0, 2, 3), within(PAGE, 6).unwrap());
+        assert_eq!(range.run_of_batches(1, 1, 3), within(4 * PAGE, 3).unwrap());
+        assert_eq!(range.run_of_batches(1, 9, 3), within(4 * PAGE, 4).unwrap());
+        assert_eq!(range.run_of_batches(2, usize::MAX, 3), range.batch(2, 3));
     }
 
     #[test]

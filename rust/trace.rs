@@ -35,7 +35,7 @@ macro_rules! event {
 
 /// Records one call that pins.
 #[inline(always)]
-pub(crate) fn pin(range: UserRange, mode: PinMode, ret: isize, first: Option<Slot>) {
+pub(crate) fn pin(range: UserRange, mode: PinMode, ret: isize, slots: &[Slot]) {
     // CAST: A range has at most `GUPLAB_MAX_PAGES` pages.
     event!(pin(
         range.addr(),
@@ -43,14 +43,14 @@ pub(crate) fn pin(range: UserRange, mode: PinMode, ret: isize, first: Option<Slo
         mode.way().number(),
         mode.flags(),
         ret,
-        pfn_of(first),
+        pfn_of_first(slots, ret > 0),
     ));
 }
 
 /// Records that pages are released.
 #[inline(always)]
-pub(crate) fn unpin(addr: usize, nr_pages: usize, first: Option<Slot>) {
-    event!(unpin(addr, nr_pages, pfn_of(first)));
+pub(crate) fn unpin(addr: usize, nr_pages: usize, slots: &[Slot]) {
+    event!(unpin(addr, nr_pages, pfn_of_first(slots, true)));
 }
 
 /// Records one collapse.
@@ -88,7 +88,11 @@ pub(crate) fn violation(addr: usize, pfn: usize, map_pfn: usize) {
     event!(violation(addr, pfn, map_pfn));
 }
 
-fn pfn_of(page: Option<Slot>) -> usize {
-    // SAFETY: The page is held by the caller.
-    page.map_or(0, |page| unsafe { bindings::guplab_page_to_pfn(page) })
+/// Returns the page frame of the first slot, or 0 where it is not `held`.
+fn pfn_of_first(slots: &[Slot], held: bool) -> usize {
+    match slots.first() {
+        // SAFETY: The page is held by the caller.
+        Some(page) if held => unsafe { bindings::guplab_page_to_pfn(*page) },
+        _ => 0,
+    }
 }

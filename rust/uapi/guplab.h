@@ -58,7 +58,7 @@
 #define GUPLAB_MAX_HANDLES	(1U << 20)	/* pins held by one session */
 #define GUPLAB_MAX_INSPECT	512U		/* pages in one INSPECT */
 #define GUPLAB_MAX_DMA		(1U << 20)	/* bytes in one DMA */
-#define GUPLAB_MAX_BATCH	(1U << 14)	/* pages in one pin of HAMMER */
+#define GUPLAB_MAX_BATCH	(1U << 14)	/* pages that HAMMER holds at a time */
 #define GUPLAB_MAX_NS		60000000000ULL	/* nanoseconds in one HAMMER */
 #define GUPLAB_MAX_COLLAPSE	(1UL << 30)	/* bytes in one COLLAPSE */
 
@@ -404,8 +404,7 @@ enum guplab_hammer_flag {
  * struct guplab_hammer - pin, use and unpin in a loop, inside one call
  * @addr: in: page-aligned start of the range
  * @nr_pages: in: pages in the range, at most %GUPLAB_MAX_PAGES
- * @batch: in: pages in each pin, at most %GUPLAB_MAX_BATCH and @nr_pages; the last batch of the
- *	range may be smaller
+ * @batch: in: pages in each pin, at most @nr_pages; the last batch of the range may be smaller
  * @way: in: &enum guplab_way, not %GUPLAB_WAY_PIN_REMOTE
  * @pin_flags: in: &enum guplab_pin_flag bits; not %GUPLAB_PIN_LONGTERM
  * @flags: in: &enum guplab_hammer_flag bits
@@ -426,6 +425,8 @@ enum guplab_hammer_flag {
  * @bad_call: out: the number of the call, counted from 0
  * @elapsed_ns: out: time from the first to the last call
  * @bad_flags: out: the &enum guplab_hammer_flag whose check failed first
+ * @hold: in: pins that are held until all of them are released by one call; 0 is 1. At most
+ *	%GUPLAB_MAX_BATCH pages are held at a time.
  * @reserved: in: zero
  *
  * The loop allocates nothing, takes no lock of its own and prints nothing. A signal ends it with
@@ -454,7 +455,8 @@ struct guplab_hammer {
 	__aligned_u64 bad_map_pfn;
 	__aligned_u64 bad_call;
 	__aligned_u64 elapsed_ns;
-	__aligned_u64 reserved;
+	__u32 hold;
+	__u32 reserved;
 };
 
 /**
