@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The command line.
+
+use std::io::{self, Write};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "Exit codes: 0 passed, 1 failed or an invariant was violated, 2 wrong \
+    usage, 4 everything was skipped or no module is loaded (as in kselftest).";
+
+/// A laboratory for get_user_pages() races
+#[derive(Debug, Parser)]
+#[command(name = "guplab", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Tell what the loaded module and this kernel can do
+    Info,
+    /// List the experiments and mapping kinds
+    List,
+    /// Run experiments on this kernel's mm
+    Run(RunArgs),
+    /// Look at the pages that a process has at an address
+    Inspect(InspectArgs),
+    /// Compare HAMMER with the kernel's own gup_test benchmark
+    Bench(BenchArgs),
+    /// Print a completion script
+    Completions {
+        /// The shell it is for
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// Run the cases whose name (EXPERIMENT/KIND) contains this; `*` stands for any text
+    #[arg(value_name = "PATTERN")]
+    pub(crate) patterns: Vec<String>,
+    /// Time for each case
+    #[arg(long, value_name = "N", default_value = "2", value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Rounds for each case, instead of a time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rounds: Option<u64>,
+    /// Seed of the schedule; another one in each run if not given
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// CPUs of the actors, such as 0,2 or 0-1; the first two allowed ones if not given
+    #[arg(long, value_name = "LIST", value_parser = cpus)]
+    pub(crate) cpus: Option<Cpus>,
+    /// How results are written
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+/// A list of CPUs.
+#[derive(Clone, Debug)]
+pub(crate) struct Cpus(pub(crate) Vec<usize>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table, and a summary
+    Human,
+    /// KTAP version 1, as kernel tests write it
+    Ktap,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// The process; 0 is guplab itself
+    pub(crate) pid: i32,
+    /// The address, in hexadecimal with 0x or in decimal
+    #[arg(value_parser = number)]
+    pub(crate) addr: u64,
+    /// Bytes, one page if not given; K, M and G are understood
+    #[arg(value_parser = number)]
+    pub(crate) len: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// Megabytes that are pinned in one pass
+    #[arg(long, value_name = "N", default_value = "128",
+          value_parser = clap::value_parser!(u64).range(2..=4096))]
+    pub(crate) megabytes: u64,
+    /// Passes of each side, taken in turns
+    #[arg(long, value_name = "N", default_value = "7",
+          value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) repeats: u64,
+    /// Write one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86400.0 => Ok(seconds),
+        _ => Err("a number of seconds, more than 0 and at most 86400".into()),
+    }
+}
+
+fn cpus(text: &str) -> Result<Cpus, String> {
+    guplab::cpu::parse_list(text).map(Cpus)
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    let (digits, radix) = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None => (text, 10),
+    };
+    let (digits, shift) = match digits.as_bytes().last() {
+        Some(b'K') => (&digits[..digits.len() - 1], 10),
+        Some(b'M') => (&digits[..digits.len() - 1], 20),
+        Some(b'G') => (&digits[..digits.len() - 1], 30),
+        _ => (digits, 0),
+    };
+    u64::from_str_radix(digits, radix)
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| format!("`{text}` is no number"))
+}
+
+/// Writes the manual page, with the options of every command.
+pub(crate) fn man(out: &mut impl Write) -> io::Result<()> {
+    let command = Cli::command();
+    let page = clap_mangen::Man::new(command.clone());
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    page.render_synopsis_section(out)?;
+    page.render_description_section(out)?;
+    for sub in command.get_subcommands() {
+        writeln!(out, ".SH \"GUPLAB {}\"", sub.get_name().to_uppercase())?;
+        let name = format!("guplab {}", sub.get_name());
+        let page = clap_mangen::Man::new(sub.clone().bin_name(name));
+        page.render_synopsis_section(out)?;
+        page.render_description_section(out)?;
+        page.render_options_section(out)?;
+    }
+    writeln!(out, ".SH \"EXIT STATUS\"\n{EXIT_CODES}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_are_read() {
+        assert_eq!(number("0x1000"), Ok(4096));
+        assert_eq!(number("2M"), Ok(2 << 20));
+        assert!(number("x").is_err());
+        assert!(number("").is_err());
+        assert!(number("18446744073709551615G").is_err());
+    }
+
+    #[test]
+    fn options_have_bounds() {
+        let parse = |args: &[&str]| Cli::try_parse_from([&["guplab"], args].concat());
+        assert!(parse(&["run", "--seconds", "0.5", "fork"]).is_ok());
+        assert!(parse(&["run", "--seconds", "0"]).is_err());
+        assert!(parse(&["run", "--seconds", "nan"]).is_err());
+        assert!(parse(&["run", "--rounds", "0"]).is_err());
+        assert!(parse(&["run", "--cpus", "1-0"]).is_err());
+        assert!(parse(&["inspect", "1", "0x7f0000000000", "2M"]).is_ok());
+        assert!(parse(&[]).is_err());
+    }
+
+    #[test]
+    fn the_manual_names_every_command() {
+        let mut page = Vec::new();
+        man(&mut page).expect("memory can be written");
+        let page = String::from_utf8(page).expect("it is text");
+        for command in ["RUN", "INSPECT", "BENCH", "LIST", "INFO"] {
+            assert!(page.contains(&format!("GUPLAB {command}")), "{command}");
+        }
+        assert!(page.contains("EXIT STATUS"));
+    }
+}

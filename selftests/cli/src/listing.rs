@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `guplab info` and `guplab list`.
+
+use std::io::Write;
+
+use guplab::{Kind, Session, Way, sys};
+
+use crate::output::table::Table;
+
+const FEATURES: [(sys::guplab_feature, &str); 4] = [
+    (sys::GUPLAB_FEATURE_COLLAPSE, "collapse"),
+    (sys::GUPLAB_FEATURE_THP, "thp"),
+    (sys::GUPLAB_FEATURE_HUGETLB, "hugetlb"),
+    (sys::GUPLAB_FEATURE_DEBUG_VM, "debug-vm"),
+];
+
+const PIN_FLAGS: [(sys::guplab_pin_flag, &str); 7] = [
+    (sys::GUPLAB_PIN_WRITE, "write"),
+    (sys::GUPLAB_PIN_LONGTERM, "longterm"),
+    (sys::GUPLAB_PIN_FORCE, "force"),
+    (sys::GUPLAB_PIN_NOFAULT, "nofault"),
+    (sys::GUPLAB_PIN_HONOR_NUMA_FAULT, "honor-numa-fault"),
+    (sys::GUPLAB_PIN_INTERRUPTIBLE, "interruptible"),
+    (sys::GUPLAB_PIN_SPLIT_PMD, "split-pmd"),
+];
+
+fn names<'a>(bits: u64, table: impl IntoIterator<Item = (u64, &'a str)>) -> String {
+    let names: Vec<&str> = table
+        .into_iter()
+        .filter(|(bit, _)| bits & bit != 0)
+        .map(|(_, name)| name)
+        .collect();
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    names.join(" ")
+}
+
+pub(crate) fn info(out: &mut impl Write) -> anyhow::Result<()> {
+    let session = Session::open()?;
+    let info = session.info();
+    let totals = session.stats(sys::GUPLAB_STATS_MODULE)?;
+    let mut table = Table::new(&["", ""]);
+    let mut row = |name: &str, value: String| table.row(vec![name.to_owned(), value]);
+    row("interface version", info.abi_version.to_string());
+    row("page size", info.page_size.to_string());
+    row("PMD size", info.pmd_size.to_string());
+    row(
+        "features",
+        names(
+            info.features,
+            FEATURES.map(|(bit, name)| (bit.into(), name)),
+        ),
+    );
+    row(
+        "ways of pinning",
+        names(
+            info.ways.into(),
+            Way::ALL.map(|way| (1 << way.number(), way.name())),
+        ),
+    );
+    row(
+        "pin flags",
+        names(
+            info.pin_flags.into(),
+            PIN_FLAGS.map(|(bit, name)| (bit.into(), name)),
+        ),
+    );
+    row("pages in a session", info.max_pages.to_string());
+    row(
+        "longest HAMMER",
+        format!("{} s", info.max_ns / 1_000_000_000),
+    );
+    row("open sessions", totals.sessions.to_string());
+    row("pages held", totals.held_pages.to_string());
+    row("violations so far", totals.violations.to_string());
+    write!(out, "{table}")?;
+    Ok(())
+}
+
+pub(crate) fn list(out: &mut impl Write) -> anyhow::Result<()> {
+    let mut table = Table::new(&["experiment", "what must hold", "a hit is"]);
+    for experiment in guplab_experiments::ALL {
+        table.row(vec![
+            experiment.name.into(),
+            experiment.about.into(),
+            experiment.hit.into(),
+        ]);
+    }
+    write!(out, "{table}")?;
+    let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    writeln!(out, "\nmapping kinds: {}", kinds.join(" "))?;
+    writeln!(
+        out,
+        "a case is EXPERIMENT/KIND, as in: guplab run fork_held_pin/shmem"
+    )?;
+    Ok(())
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Text in columns.
+
+use std::fmt;
+
+/// Rows of text under a heading, in columns as wide as their widest text.
+#[derive(Debug)]
+pub(crate) struct Table {
+    heading: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without rows; an empty heading isn't shown.
+    pub(crate) fn new(heading: &[&str]) -> Table {
+        Table {
+            heading: heading.iter().map(|&text| text.to_owned()).collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, row: Vec<String>) {
+        debug_assert_eq!(row.len(), self.heading.len());
+        self.rows.push(row);
+    }
+}
+
+/// Whether a text is a figure, which is set to the right.
+fn is_figure(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(' ') || text == "-"
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let with_heading = self.heading.iter().any(|text| !text.is_empty());
+        let columns = 0..self.heading.len();
+        let widths: Vec<usize> = columns
+            .clone()
+            .map(|at| {
+                self.rows
+                    .iter()
+                    .chain([&self.heading])
+                    .map(|row| row[at].chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
+            .collect();
+        let figures: Vec<bool> = columns
+            .map(|at| with_heading && self.rows.iter().all(|row| is_figure(&row[at])))
+            .collect();
+        let heading = with_heading.then_some(&self.heading);
+        for row in heading.into_iter().chain(&self.rows) {
+            let mut line = String::new();
+            for (at, text) in row.iter().enumerate() {
+                let width = widths[at];
+                line += &match figures[at] {
+                    true => format!("{text:>width$}  "),
+                    false => format!("{text:<width$}  "),
+                };
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_set_to_the_right() {
+        let mut table = Table::new(&["name", "rounds"]);
+        table.row(vec!["a".into(), "7".into()]);
+        table.row(vec!["long name".into(), "12345".into()]);
+        assert_eq!(
+            table.to_string(),
+            "name       rounds\na               7\nlong name   12345\n"
+        );
+    }
+
+    #[test]
+    fn an_empty_heading_is_not_shown() {
+        let mut table = Table::new(&["", ""]);
+        table.row(vec!["a".into(), "b".into()]);
+        assert_eq!(table.to_string(), "a  b\n");
+    }
+}

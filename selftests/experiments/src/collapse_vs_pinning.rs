@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Collapse on one CPU against pinning on another, of the same huge page.
+
+use guplab::{Duel, Errno, Hammer, Kind, Mapping, Span, duel, page_size, sys};
+
+use crate::collapsing::{By, Collapsed, carries_content, collapse, fill, verify_fill};
+use crate::hammering::judge_hammer;
+use crate::trial::Context;
+use crate::{Experiment, Stop, Trial};
+
+/// The experiment.
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "collapse_vs_pinning",
+    about: "collapse and pinning at the same time lose no write, and leave no stale pin",
+    hit: "a collapse that overlapped with HAMMER, or was refused because of it",
+    run,
+};
+
+/// How long HAMMER works in a round: about as long as a collapse takes on a slow machine.
+const SLICE_NS: u64 = 4_000_000;
+
+#[derive(Clone, Copy)]
+struct Task {
+    by: By,
+    seed: u64,
+    hammer: Hammer,
+}
+
+struct CollapseAgainstPin<'t, 's> {
+    trial: &'t mut Trial<'s>,
+    mapping: &'t Mapping,
+    ways: &'static [By],
+}
+
+fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
+    if trial.kind == Kind::Hugetlb {
+        return Err(Stop::Skip("hugetlb pages are never collapsed".into()));
+    }
+    let mapping = trial.mapping(1)?;
+    let ways = By::available(trial)?;
+    let (session, cpus) = (trial.session, trial.cpus);
+    let mut rng = trial.rng.fork();
+    let mut sides = CollapseAgainstPin {
+        trial,
+        mapping: &mapping,
+        ways,
+    };
+    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+        Span::of(|| {
+            let mut hammer = task.hammer;
+            session.hammer(&mapping, &mut hammer).map(|()| hammer)
+        })
+    })
+}
+
+impl Duel for CollapseAgainstPin<'_, '_> {
+    type Task = Task;
+    type Left = Result<Collapsed, Stop>;
+    type Right = guplab::Result<Hammer>;
+    type Error = Stop;
+
+    fn prepare(&mut self) -> Result<Option<Task>, Stop> {
+        let trial = &mut *self.trial;
+        if !trial.next_round() {
+            return Ok(None);
+        }
+        // The last round has collapsed it.
+        if trial.round() > 1 {
+            self.mapping.renew(trial.session)?;
+        }
+        let seed = trial.rng.u64(..);
+        fill(self.mapping, seed);
+
+        let by = self.ways[trial.round() as usize % self.ways.len()];
+        let pages = self.mapping.pages();
+        // Collapse looks at the first page first: its references are checked the earliest.
+        let (first, nr_pages) = match trial.rng.u8(0..4) {
+            0 => (0, 1),
+            1 => (0, pages),
+            _ => {
+                let nr_pages = trial.rng.usize(1..=32);
+                (trial.rng.usize(0..=pages - nr_pages), nr_pages)
+            }
+        };
+        let batch = trial.rng.usize(1..=nr_pages.min(16));
+        let mut offset = 8 * trial.rng.usize(0..page_size() / 8);
+        if carries_content(offset) {
+            offset = 8;
+        }
+        // Pauses between pins, so that a collapse has a chance: few calls now and then.
+        let max_calls = if trial.rng.bool() {
+            0
+        } else {
+            trial.rng.u64(1..200)
+        };
+        trial.variant(format!(
+            "by {}, pages {first}+{nr_pages}, batches of {batch}",
+            by.name()
+        ));
+        Ok(Some(Task {
+            by,
+            seed,
+            hammer: Hammer {
+                addr: self.mapping.page_addr(first) as u64,
+                nr_pages: nr_pages as u32,
+                batch: batch as u32,
+                way: sys::GUPLAB_WAY_PIN_FAST,
+                pin_flags: sys::GUPLAB_PIN_WRITE,
+                flags: sys::GUPLAB_HAMMER_WRITE
+                    | sys::GUPLAB_HAMMER_CHECK_DATA
+                    | sys::GUPLAB_HAMMER_CHECK_MAP
+                    | sys::GUPLAB_HAMMER_RANDOM,
+                offset: offset as u32,
+                seed: trial.rng.u64(..),
+                max_calls,
+                max_ns: SLICE_NS,
+                ..Default::default()
+            },
+        }))
+    }
+
+    fn left(&mut self, task: &Task) -> (Result<Collapsed, Stop>, Span) {
+        Span::of(|| collapse(self.trial.session, self.mapping, task.by))
+    }
+
+    fn judge(
+        &mut self,
+        task: Task,
+        (collapsed, collapse_span): (Result<Collapsed, Stop>, Span),
+        (hammered, hammer_span): (guplab::Result<Hammer>, Span),
+    ) -> Result<(), Stop> {
+        let collapsed = collapsed?;
+        let hammer = hammered.context("HAMMER")?;
+        let trial = &mut *self.trial;
+        judge_hammer(trial, &hammer);
+        trial.count(
+            match collapsed {
+                Collapsed::Done => "collapsed",
+                Collapsed::Refused(Errno::AGAIN) => "refused_again",
+                Collapsed::Refused(_) => "refused_otherwise",
+            },
+            1,
+        );
+        let refused = collapsed == Collapsed::Refused(Errno::AGAIN);
+        if refused || collapse_span.overlaps(&hammer_span) {
+            trial.hit();
+        }
+        let notes = [
+            format!("collapse: {collapsed}"),
+            format!("HAMMER: {} calls, {} pages", hammer.calls, hammer.pages),
+        ];
+        verify_fill(trial, self.mapping, task.seed, &notes);
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Fork on one CPU against pinning on another.
+
+use std::time::Duration;
+
+use guplab::mapping::is_shortage;
+use guplab::oracle::Evidence;
+use guplab::{Child, Duel, Ended, Errno, Hammer, Mapping, SharedPage, Span, duel, fork_child};
+use guplab::{page_size, sys};
+
+use crate::hammering::judge_hammer;
+use crate::trial::Context;
+use crate::{Experiment, Stop, Trial};
+
+/// The experiment.
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "fork_pin_stress",
+    about: "no write through a pin that races with fork() reaches the child or gets lost",
+    hit: "a fork() that overlapped with HAMMER",
+    run,
+};
+
+/// Forks before the mapping is made anew: each splits and shares what it was made of.
+const FORKS_PER_MAPPING: u64 = 3;
+/// How long HAMMER works in a round: about as long as a fork takes on a slow machine.
+const SLICE_NS: u64 = 4_000_000;
+/// Pins that are made after the child has looked, so that there is something it must not see.
+const LATE_CALLS: u64 = 64;
+const LIMIT: Duration = Duration::from_secs(20);
+
+// Words of the page of rendezvous.
+const LOOKED: usize = 0;
+const LOOK_AGAIN: usize = 1;
+const CHANGED_PAGE: usize = 2;
+const OLD: usize = 3;
+const NEW: usize = 4;
+
+/// Pages that the child watches: all of the mapping.
+const MAX_PAGES: usize = 512;
+
+/// What HAMMER works on in a round.
+#[derive(Clone, Copy)]
+struct Task {
+    hammer: Hammer,
+}
+
+struct ForkAgainstPin<'t, 's> {
+    trial: &'t mut Trial<'s>,
+    mapping: &'t Mapping,
+    shared: SharedPage,
+}
+
+fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
+    let mapping = trial.mapping(1)?;
+    if mapping.pages() > MAX_PAGES {
+        return Err(Stop::Skip(format!(
+            "a PMD maps more than {MAX_PAGES} pages here"
+        )));
+    }
+    let shared = SharedPage::new().context("a shared page")?;
+    let (session, cpus) = (trial.session, trial.cpus);
+    let mut rng = trial.rng.fork();
+    let mut sides = ForkAgainstPin {
+        trial,
+        mapping: &mapping,
+        shared,
+    };
+    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+        Span::of(|| {
+            let mut hammer = task.hammer;
+            session.hammer(&mapping, &mut hammer).map(|()| hammer)
+        })
+    })
+}
+
+impl Duel for ForkAgainstPin<'_, '_> {
+    type Task = Task;
+    type Left = guplab::Result<Child>;
+    type Right = guplab::Result<Hammer>;
+    type Error = Stop;
+
+    fn prepare(&mut self) -> Result<Option<Task>, Stop> {
+        let trial = &mut *self.trial;
+        if !trial.next_round() {
+            return Ok(None);
+        }
+        if trial.round() % FORKS_PER_MAPPING == 1 && trial.round() > 1 {
+            self.mapping.renew(trial.session)?;
+        }
+        self.shared.clear();
+        let pages = self.mapping.pages();
+        // The last page is the one that fork comes to last after it has looked at the folio.
+        let (first, nr_pages) = match trial.rng.u8(0..3) {
+            0 => (pages - 1, 1),
+            1 => (0, pages),
+            _ => {
+                let nr_pages = trial.rng.usize(1..=64);
+                (trial.rng.usize(0..=pages - nr_pages), nr_pages)
+            }
+        };
+        let batch = trial.rng.usize(1..=nr_pages.min(16));
+        trial.variant(format!("pages {first}+{nr_pages}, batches of {batch}"));
+        Ok(Some(Task {
+            hammer: Hammer {
+                addr: self.mapping.page_addr(first) as u64,
+                nr_pages: nr_pages as u32,
+                batch: batch as u32,
+                way: sys::GUPLAB_WAY_PIN_FAST,
+                pin_flags: sys::GUPLAB_PIN_WRITE,
+                flags: sys::GUPLAB_HAMMER_WRITE
+                    | sys::GUPLAB_HAMMER_CHECK_DATA
+                    | sys::GUPLAB_HAMMER_CHECK_MAP
+                    | sys::GUPLAB_HAMMER_RANDOM,
+                offset: 8 * trial.rng.u32(0..page_size() as u32 / 8),
+                seed: trial.rng.u64(..),
+                max_ns: SLICE_NS,
+                ..Default::default()
+            },
+        }))
+    }
+
+    fn left(&mut self, task: &Task) -> (guplab::Result<Child>, Span) {
+        let (mapping, shared) = (self.mapping, &self.shared);
+        let offset = task.hammer.offset as usize;
+        Span::of(|| fork_child(|| child(mapping, shared, offset)))
+    }
+
+    fn judge(
+        &mut self,
+        task: Task,
+        (forked, fork_span): (guplab::Result<Child>, Span),
+        (hammered, hammer_span): (guplab::Result<Hammer>, Span),
+    ) -> Result<(), Stop> {
+        let child = match forked {
+            Ok(child) => child,
+            Err(error) if is_shortage(error) => {
+                return Err(Stop::Skip(format!("fork: {error}")));
+            }
+            Err(error) => return Err(Stop::Error(format!("fork: {error}"))),
+        };
+        judge_hammer(self.trial, &hammered.context("HAMMER")?);
+        if fork_span.overlaps(&hammer_span) {
+            self.trial.hit();
+        }
+        self.trial.count("forks", 1);
+
+        if !self.shared.wait_for(LOOKED, 1, LIMIT) {
+            return Err(Stop::Error("the child did not look".into()));
+        }
+        let late = self.hammer_late(&task).context("HAMMER after fork")?;
+        judge_hammer(self.trial, &late);
+        self.shared.set(LOOK_AGAIN, 1);
+        match child.wait(LIMIT).context("waiting for the child")? {
+            Ended::Code(0) => {}
+            ended => return Err(Stop::Error(format!("the child ended with {ended:?}"))),
+        }
+        self.judge_child(&task);
+        Ok(())
+    }
+}
+
+impl ForkAgainstPin<'_, '_> {
+    /// Pins and writes a little more, while the child waits to look again.
+    fn hammer_late(&self, task: &Task) -> Result<Hammer, Errno> {
+        let mut hammer = Hammer {
+            max_calls: LATE_CALLS,
+            max_ns: 0,
+            seed: task.hammer.seed ^ 1,
+            ..task.hammer
+        };
+        self.trial.session.hammer(self.mapping, &mut hammer)?;
+        Ok(hammer)
+    }
+
+    fn judge_child(&mut self, task: &Task) {
+        if !self.trial.kind.is_private() {
+            return;
+        }
+        let page = self.shared.get(CHANGED_PAGE);
+        let (old, new) = (self.shared.get(OLD), self.shared.get(NEW));
+        let mapping = self.mapping;
+        self.trial.oracle.decide(
+            "the child sees no write through a pin after fork",
+            page == 0,
+            || {
+                Evidence::at(mapping.page_addr(page as usize - 1) + task.hammer.offset as usize)
+                    .detail(format!("the child saw {old:#x}, and later {new:#x}"))
+            },
+        );
+    }
+}
+
+/// What the child does: it looks at one word of each page, waits, and looks again. It runs after
+/// fork(), so it only reads and waits.
+fn child(mapping: &Mapping, shared: &SharedPage, offset: usize) -> i32 {
+    let mut seen = [0; MAX_PAGES];
+    for (page, word) in seen.iter_mut().take(mapping.pages()).enumerate() {
+        *word = mapping.read(page * page_size() + offset);
+    }
+    shared.set(LOOKED, 1);
+    if !shared.wait_for(LOOK_AGAIN, 1, LIMIT) {
+        return 1;
+    }
+    for (page, &old) in seen.iter().take(mapping.pages()).enumerate() {
+        let new = mapping.read(page * page_size() + offset);
+        if new != old {
+            shared.set(OLD, old);
+            shared.set(NEW, new);
+            shared.set(CHANGED_PAGE, page as u64 + 1);
+            break;
+        }
+    }
+    0
+}

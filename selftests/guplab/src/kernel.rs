@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The kernel's own oracles: its log, its taint flags and its counters of pins.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Texts with which the kernel complains about itself.
+const COMPLAINTS: [&str; 22] = [
+    "WARNING:",
+    "BUG:",
+    "kernel BUG at",
+    "Oops",
+    "general protection fault",
+    "Unable to handle kernel",
+    "Kernel panic",
+    "Bad page state",
+    "Bad page map",
+    "Bad page cache",
+    "Bad rss-counter",
+    "Bad swap",
+    "non-zero pgtables_bytes",
+    "INFO: task",
+    "INFO: rcu",
+    "soft lockup",
+    "hard LOCKUP",
+    "possible recursive locking",
+    "possible circular locking",
+    "inconsistent lock state",
+    "suspicious RCU usage",
+    "kmemleak:",
+];
+
+/// What the kernel said about itself at one time.
+#[derive(Debug)]
+pub struct KernelState {
+    log: Option<File>,
+    taint: Option<u64>,
+    pins: Option<(u64, u64)>,
+}
+
+/// One of the kernel's oracles after a run.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct KernelCheck {
+    /// A stable name.
+    pub name: &'static str,
+    /// Nothing if all is well, else what is wrong.
+    pub complaints: Vec<String>,
+    /// Why it could not be looked at.
+    pub unavailable: Option<String>,
+}
+
+fn open_log() -> Option<File> {
+    let mut log = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/kmsg")
+        .ok()?;
+    log.seek(SeekFrom::End(0)).ok()?;
+    Some(log)
+}
+
+fn read_taint() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/tainted").ok()?;
+    text.trim().parse().ok()
+}
+
+fn vmstat(text: &str, name: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    line.trim().parse().ok()
+}
+
+/// Pages that were ever pinned and ever unpinned, with what every CPU still holds back folded in.
+pub fn foll_pins() -> Option<(u64, u64)> {
+    std::fs::write("/proc/sys/vm/stat_refresh", "1").ok()?;
+    let text = std::fs::read_to_string("/proc/vmstat").ok()?;
+    Some((
+        vmstat(&text, "nr_foll_pin_acquired")?,
+        vmstat(&text, "nr_foll_pin_released")?,
+    ))
+}
+
+/// The complaint in a line of /dev/kmsg, if it is one.
+fn complaint(record: &str) -> Option<String> {
+    let line = record.lines().next()?;
+    let text = line.split_once(';').map_or(line, |(_, text)| text);
+    COMPLAINTS
+        .iter()
+        .any(|complaint| text.contains(complaint))
+        .then(|| text.to_owned())
+}
+
+impl KernelState {
+    /// Looks before a run.
+    pub fn read() -> KernelState {
+        KernelState {
+            log: open_log(),
+            taint: read_taint(),
+            pins: foll_pins(),
+        }
+    }
+
+    /// Looks after it, when every session is closed.
+    pub fn compare(mut self) -> Vec<KernelCheck> {
+        vec![self.check_log(), self.check_taint(), self.check_pins()]
+    }
+
+    fn check_log(&mut self) -> KernelCheck {
+        let name = "kernel_log";
+        let Some(log) = &mut self.log else {
+            return KernelCheck::unavailable(name, "/dev/kmsg can't be read");
+        };
+        let mut complaints = Vec::new();
+        let mut record = [0; 8192];
+        // A read returns one record; it fails with EAGAIN at the end and EPIPE over a gap.
+        loop {
+            match log.read(&mut record) {
+                Ok(0) => break,
+                Ok(len) => complaints.extend(complaint(&String::from_utf8_lossy(&record[..len]))),
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+                Err(_) => break,
+            }
+        }
+        KernelCheck::new(name, complaints)
+    }
+
+    fn check_taint(&self) -> KernelCheck {
+        let name = "kernel_taint";
+        let (Some(before), Some(now)) = (self.taint, read_taint()) else {
+            return KernelCheck::unavailable(name, "/proc/sys/kernel/tainted can't be read");
+        };
+        let mut complaints = Vec::new();
+        if now & !before != 0 {
+            complaints.push(format!("taint flags were {before:#x} and are {now:#x}"));
+        }
+        KernelCheck::new(name, complaints)
+    }
+
+    fn check_pins(&self) -> KernelCheck {
+        let name = "kernel_pins";
+        // Others may hold pins all the time; the number of pins held must be what it was. Others
+        // may also pin for a moment, for their I/O, so this looks several times.
+        let held = |(acquired, released): (u64, u64)| acquired.wrapping_sub(released) as i64;
+        let mut now = foll_pins();
+        for _ in 0..20 {
+            if now.map(held) == self.pins.map(held) {
+                break;
+            }
+            sleep(Duration::from_millis(100));
+            now = foll_pins();
+        }
+        let (Some(before), Some(now)) = (self.pins, now) else {
+            return KernelCheck::unavailable(
+                name,
+                "/proc/sys/vm/stat_refresh or nr_foll_pin_* in /proc/vmstat can't be used",
+            );
+        };
+        let mut complaints = Vec::new();
+        if held(before) != held(now) {
+            complaints.push(format!(
+                "pins held were {} and are {}: nr_foll_pin_acquired {} -> {}, nr_foll_pin_released {} -> {}",
+                held(before),
+                held(now),
+                before.0,
+                now.0,
+                before.1,
+                now.1
+            ));
+        }
+        KernelCheck::new(name, complaints)
+    }
+}
+
+impl KernelCheck {
+    fn new(name: &'static str, complaints: Vec<String>) -> KernelCheck {
+        KernelCheck {
+            name,
+            complaints,
+            unavailable: None,
+        }
+    }
+
+    fn unavailable(name: &'static str, reason: &str) -> KernelCheck {
+        KernelCheck {
+            name,
+            complaints: Vec::new(),
+            unavailable: Some(reason.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_found_by_their_whole_name() {
+        let text = "nr_foll_pin_acquired 12\nnr_foll_pin_released 10\n";
+        assert_eq!(vmstat(text, "nr_foll_pin_released"), Some(10));
+        assert_eq!(vmstat(text, "nr_foll_pin"), None);
+    }
+
+    #[test]
+    fn complaints_are_told_from_news() {
+        let record = "4,713,99,-;WARNING: mm/gup.c:54 at sanity_check\n SUBSYSTEM=x\n";
+        assert_eq!(
+            complaint(record).as_deref(),
+            Some("WARNING: mm/gup.c:54 at sanity_check")
+        );
+        assert!(complaint("6,714,99,-;BUG: Bad rss-counter state mm:1").is_some());
+        assert!(complaint("6,715,99,-;guplab: loaded").is_none());
+    }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A safe library over `/dev/guplab`, and what experiments are made of.
+//!
+//! - [`Session`] is one open `/dev/guplab`, with one method a command; [`Pin`] is a held pin.
+//! - [`Mapping`] is memory of a verified [`Kind`].
+//! - [`Child`] is a forked process that is always reaped; [`SharedPage`] is where it reports.
+//! - [`duel()`] brings two actors together on two CPUs, round by round.
+//! - [`Oracle`] decides; [`KernelState`] reads what the kernel itself complains about.
+//! - [`Ktap`] writes results the way kernel tests do.
+
+pub mod address;
+pub mod child;
+pub mod cpu;
+pub mod device;
+pub mod duel;
+pub mod kernel;
+pub mod ktap;
+pub mod mapping;
+pub mod oracle;
+pub mod page;
+pub mod pin;
+pub mod rng;
+pub mod shared;
+
+pub use child::{Child, Ended, fork_child};
+pub use device::{Hammer, OpenError, Session};
+pub use duel::{Duel, Span, duel};
+pub use guplab_sys as sys;
+pub use kernel::{KernelCheck, KernelState};
+pub use ktap::{Ktap, Outcome};
+pub use mapping::{Kind, Mapping, Unavailable};
+pub use oracle::{Oracle, Origin, Violation};
+pub use page::Page;
+pub use pin::{Pin, PinRequest, Way};
+pub use rng::Rng;
+pub use rustix::io::Errno;
+pub use shared::SharedPage;
+
+/// The result of a command: what it returned, or the error number.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+/// Bytes in a base page of this machine.
+pub fn page_size() -> usize {
+    rustix::param::page_size()
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who decides whether an invariant holds, and what is kept when it doesn't.
+
+use std::fmt;
+
+use crate::mapping::Kind;
+
+/// Pinned pages are the ones that the mapping has.
+pub const SAME_PAGE: &str = "the pinned page is the mapped page";
+/// Writes through a pin are seen at the address, and the other way round.
+pub const SAME_DATA: &str = "the pin and the address show the same data";
+/// The kernel can tell that a page is pinned.
+pub const LOOKS_PINNED: &str = "a pinned page looks pinned";
+
+/// Which case found something, and how it was started.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Origin {
+    /// The experiment.
+    pub experiment: String,
+    /// The mapping kind.
+    pub kind: Kind,
+    /// The seed of the whole run.
+    pub seed: u64,
+    /// The CPUs of the actors.
+    pub cpus: Vec<usize>,
+}
+
+/// What was seen: filled in as far as it applies.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Evidence {
+    /// The address.
+    pub addr: Option<u64>,
+    /// The page frame before.
+    pub pfn_before: Option<u64>,
+    /// The page frame now.
+    pub pfn_now: Option<u64>,
+    /// What was expected and seen, and the counters at that time.
+    pub details: Vec<String>,
+}
+
+impl Evidence {
+    /// Evidence about an address.
+    pub fn at(addr: usize) -> Evidence {
+        Evidence {
+            addr: Some(addr as u64),
+            ..Default::default()
+        }
+    }
+
+    /// Adds page frames.
+    #[must_use]
+    pub fn frames(mut self, before: Option<u64>, now: Option<u64>) -> Evidence {
+        self.pfn_before = before;
+        self.pfn_now = now;
+        self
+    }
+
+    /// Adds a detail.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Evidence {
+        self.details.push(detail.into());
+        self
+    }
+}
+
+/// An invariant that was seen broken.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Violation {
+    /// Where it comes from.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// The round, counted from 1.
+    pub round: u64,
+    /// What the round did.
+    pub variant: String,
+    /// The invariant.
+    pub invariant: String,
+    /// What was seen.
+    #[serde(flatten)]
+    pub evidence: Evidence,
+    /// The command that runs the same schedule again.
+    pub replay: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frame = |pfn: Option<u64>| pfn.map_or("none".to_owned(), |pfn| format!("{pfn:#x}"));
+        writeln!(f, "violated: {}", self.invariant)?;
+        write!(f, "  in {}/{}", self.origin.experiment, self.origin.kind)?;
+        writeln!(f, ", round {}, {}", self.round, self.variant)?;
+        if let Some(addr) = self.evidence.addr {
+            writeln!(f, "  address {addr:#x}")?;
+        }
+        if self.evidence.pfn_before.is_some() || self.evidence.pfn_now.is_some() {
+            let (before, now) = (self.evidence.pfn_before, self.evidence.pfn_now);
+            writeln!(f, "  page frame {}, now {}", frame(before), frame(now))?;
+        }
+        for detail in &self.evidence.details {
+            writeln!(f, "  {detail}")?;
+        }
+        writeln!(f, "  seed {}", self.origin.seed)?;
+        write!(f, "  replay: {}", self.replay)
+    }
+}
+
+/// Violations that are kept in full for one case; more are only counted.
+const KEPT: usize = 4;
+
+/// The oracle of one case.
+#[derive(Debug)]
+pub struct Oracle {
+    origin: Origin,
+    round: u64,
+    variant: String,
+    looked: u64,
+    violated: u64,
+    kept: Vec<Violation>,
+    sabotaged: bool,
+}
+
+impl Oracle {
+    /// An oracle for a case.
+    pub fn new(origin: Origin) -> Oracle {
+        Oracle {
+            origin,
+            round: 0,
+            variant: String::new(),
+            looked: 0,
+            violated: 0,
+            kept: Vec::new(),
+            sabotaged: std::env::var_os("GUPLAB_SABOTAGE").is_some_and(|how| how == "invert"),
+        }
+    }
+
+    /// Says which round it is, and what it does.
+    pub fn begin(&mut self, round: u64, variant: impl Into<String>) {
+        self.round = round;
+        self.variant = variant.into();
+    }
+
+    /// Decides: does the invariant hold? Returns so.
+    pub fn decide(
+        &mut self,
+        invariant: &str,
+        holds: bool,
+        evidence: impl FnOnce() -> Evidence,
+    ) -> bool {
+        self.looked += 1;
+        // The test of the tests: GUPLAB_SABOTAGE=invert makes this one verdict wrong, which
+        // whoever runs the experiments must notice.
+        let holds = holds ^ (self.sabotaged && invariant == SAME_PAGE);
+        if !holds {
+            self.violated += 1;
+            if self.kept.len() < KEPT {
+                let violation = self.violation(invariant, evidence());
+                self.kept.push(violation);
+            }
+        }
+        holds
+    }
+
+    fn violation(&self, invariant: &str, evidence: Evidence) -> Violation {
+        let cpus: Vec<String> = self.origin.cpus.iter().map(usize::to_string).collect();
+        Violation {
+            origin: self.origin.clone(),
+            round: self.round,
+            variant: self.variant.clone(),
+            invariant: invariant.to_owned(),
+            evidence,
+            replay: format!(
+                "guplab run '{}/{}' --seed {} --rounds {} --cpus {}",
+                self.origin.experiment,
+                self.origin.kind,
+                self.origin.seed,
+                self.round,
+                cpus.join(",")
+            ),
+        }
+    }
+
+    /// How often it decided.
+    pub fn looked(&self) -> u64 {
+        self.looked
+    }
+
+    /// How many violations there were.
+    pub fn violated(&self) -> u64 {
+        self.violated
+    }
+
+    /// The violations that were kept in full.
+    pub fn into_violations(self) -> Vec<Violation> {
+        self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn oracle() -> Oracle {
+        Oracle::new(Origin {
+            experiment: "fork_held_pin".into(),
+            kind: Kind::Hugetlb,
+            seed: 7,
+            cpus: vec![0, 1],
+        })
+    }
+
+    #[test]
+    fn a_violation_carries_how_to_replay_it() {
+        let mut oracle = oracle();
+        oracle.begin(3, "pin_fast write");
+        assert!(oracle.decide("a", true, || unreachable!()));
+        assert!(!oracle.decide("b", false, || Evidence::at(0x1000).frames(Some(1), None)));
+        assert_eq!((oracle.looked(), oracle.violated()), (2, 1));
+        let kept = oracle.into_violations();
+        let text = kept[0].to_string();
+        assert!(text.contains("round 3, pin_fast write"), "{text}");
+        assert!(text.contains("page frame 0x1, now none"), "{text}");
+        assert!(
+            text.ends_with(
+                "replay: guplab run 'fork_held_pin/hugetlb' --seed 7 --rounds 3 --cpus 0,1"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn many_violations_are_counted_and_few_are_kept() {
+        let mut oracle = oracle();
+        for _ in 0..100 {
+            oracle.decide("a", false, Evidence::default);
+        }
+        assert_eq!(oracle.violated(), 100);
+        assert_eq!(oracle.into_violations().len(), KEPT);
+    }
+
+    #[test]
+    fn sabotage_inverts_one_invariant_only() {
+        let mut oracle = oracle();
+        oracle.sabotaged = true;
+        assert!(!oracle.decide(SAME_PAGE, true, Evidence::default));
+        assert!(oracle.decide(SAME_DATA, true, Evidence::default));
+    }
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Held pins.
+
+use crate::device::Session;
+use crate::page::Page;
+use crate::{Result, sys};
+
+/// The kernel function that pins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// pin_user_pages_fast()
+    PinFast,
+    /// pin_user_pages()
+    Pin,
+    /// pin_user_pages_remote()
+    PinRemote,
+    /// get_user_pages_fast()
+    GetFast,
+    /// get_user_pages_fast_only()
+    GetFastOnly,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Way; 5] = [
+        Way::PinFast,
+        Way::Pin,
+        Way::PinRemote,
+        Way::GetFast,
+        Way::GetFastOnly,
+    ];
+
+    /// Its number in the interface.
+    pub fn number(self) -> u32 {
+        match self {
+            Way::PinFast => sys::GUPLAB_WAY_PIN_FAST,
+            Way::Pin => sys::GUPLAB_WAY_PIN,
+            Way::PinRemote => sys::GUPLAB_WAY_PIN_REMOTE,
+            Way::GetFast => sys::GUPLAB_WAY_GET_FAST,
+            Way::GetFastOnly => sys::GUPLAB_WAY_GET_FAST_ONLY,
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Way::PinFast => "pin_fast",
+            Way::Pin => "pin",
+            Way::PinRemote => "pin_remote",
+            Way::GetFast => "get_fast",
+            Way::GetFastOnly => "get_fast_only",
+        }
+    }
+
+    /// Whether it pins (FOLL_PIN) and doesn't merely take a reference.
+    pub fn pins(self) -> bool {
+        matches!(self, Way::PinFast | Way::Pin | Way::PinRemote)
+    }
+}
+
+/// What to pin, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct PinRequest {
+    /// Page-aligned start.
+    pub addr: usize,
+    /// Pages.
+    pub nr_pages: u32,
+    /// The kernel function.
+    pub way: Way,
+    /// `GUPLAB_PIN_*` bits.
+    pub flags: u32,
+    /// Another process, for [`Way::PinRemote`]; else 0.
+    pub pid: i32,
+}
+
+impl PinRequest {
+    /// A request for `nr_pages` at `addr` of this process.
+    pub fn new(addr: usize, nr_pages: u32, way: Way, flags: u32) -> PinRequest {
+        PinRequest {
+            addr,
+            nr_pages,
+            way,
+            flags,
+            pid: 0,
+        }
+    }
+
+    pub(crate) fn to_raw(self) -> sys::guplab_pin {
+        sys::guplab_pin {
+            addr: self.addr as u64,
+            nr_pages: self.nr_pages,
+            way: self.way.number(),
+            flags: self.flags,
+            pid: self.pid,
+            ..Default::default()
+        }
+    }
+}
+
+/// A held pin. Dropping it unpins.
+#[derive(Debug)]
+pub struct Pin<'s> {
+    session: &'s Session,
+    handle: u64,
+    addr: usize,
+    pinned: u32,
+    flags: u32,
+}
+
+impl<'s> Pin<'s> {
+    pub(crate) fn new(session: &'s Session, raw: &sys::guplab_pin) -> Pin<'s> {
+        Pin {
+            session,
+            handle: raw.handle,
+            addr: raw.addr as usize,
+            pinned: raw.pinned,
+            flags: raw.flags,
+        }
+    }
+
+    /// Its name in the session.
+    pub fn handle(&self) -> u64 {
+        self.handle
+    }
+
+    /// Where it starts.
+    pub fn addr(&self) -> usize {
+        self.addr
+    }
+
+    /// Pages that are pinned, which may be fewer than were asked for.
+    pub fn pinned(&self) -> u32 {
+        self.pinned
+    }
+
+    /// Whether it was made for writing.
+    pub fn is_write(&self) -> bool {
+        self.flags & sys::GUPLAB_PIN_WRITE != 0
+    }
+
+    /// Writes through the pin, as a device would (DMA).
+    pub fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.dma(
+            offset,
+            data.as_ptr() as u64,
+            data.len(),
+            sys::GUPLAB_DMA_TO_PAGES,
+        )
+    }
+
+    /// Reads through the pin, as a device would (DMA).
+    pub fn read(&self, offset: u64, data: &mut [u8]) -> Result<()> {
+        self.dma(offset, data.as_mut_ptr() as u64, data.len(), 0)
+    }
+
+    /// Writes one 64-bit word through the pin.
+    pub fn write_word(&self, offset: u64, value: u64) -> Result<()> {
+        self.write(offset, &value.to_ne_bytes())
+    }
+
+    /// Reads one 64-bit word through the pin.
+    pub fn read_word(&self, offset: u64) -> Result<u64> {
+        let mut bytes = [0; 8];
+        self.read(offset, &mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
+    fn dma(&self, offset: u64, buf: u64, len: usize, flags: u32) -> Result<()> {
+        let mut raw = sys::guplab_dma {
+            handle: self.handle,
+            offset,
+            buf,
+            len: u32::try_from(len).map_err(|_| crate::Errno::INVAL)?,
+            flags,
+        };
+        self.session.command(sys::GUPLAB_IOC_DMA, &mut raw)
+    }
+
+    /// Looks at the pinned pages, and at what their addresses map now (INSPECT).
+    pub fn pages(&self) -> Result<Vec<Page>> {
+        let mut pages = Vec::with_capacity(self.pinned as usize);
+        while (pages.len() as u32) < self.pinned {
+            let first = pages.len() as u32;
+            pages.extend(self.session.inspect_raw(sys::guplab_inspect {
+                handle: self.handle,
+                first,
+                nr_pages: (self.pinned - first).min(sys::GUPLAB_MAX_INSPECT),
+                ..Default::default()
+            })?);
+        }
+        Ok(pages)
+    }
+
+    /// Asks whether the pin and the mapping agree (CHECK). With `expect_same`, the module records
+    /// a violation where they don't.
+    pub fn check(&self, expect_same: bool) -> Result<sys::guplab_check> {
+        let mut raw = sys::guplab_check {
+            handle: self.handle,
+            flags: if expect_same {
+                sys::GUPLAB_CHECK_EXPECT_SAME
+            } else {
+                0
+            },
+            ..Default::default()
+        };
+        self.session.command(sys::GUPLAB_IOC_CHECK, &mut raw)?;
+        Ok(raw)
+    }
+
+    /// Releases the pin (UNPIN), with `GUPLAB_UNPIN_*` bits.
+    pub fn unpin(self, flags: u32) -> Result<()> {
+        let returned = self.release(flags);
+        std::mem::forget(self);
+        returned
+    }
+
+    fn release(&self, flags: u32) -> Result<()> {
+        let mut raw = sys::guplab_unpin {
+            handle: self.handle,
+            flags,
+            ..Default::default()
+        };
+        self.session.command(sys::GUPLAB_IOC_UNPIN, &mut raw)
+    }
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        // A handle that is gone already, as in a test of unpinning twice, is no harm.
+        let _gone = self.release(0);
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the test programs share: a table of tests, run one after the other under a watchdog.
+
+pub mod balance;
+pub mod ground;
+pub mod solo;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use guplab::ktap::exit;
+use guplab::{Ktap, Outcome, Session};
+
+/// Why a test didn't pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Not {
+    /// It failed, in this way.
+    Failed(String),
+    /// It can't be run here, for this reason.
+    Skipped(String),
+}
+
+/// What a test returns.
+pub type Tested = Result<(), Not>;
+
+/// One test.
+#[derive(Clone)]
+pub struct Test {
+    name: &'static str,
+    run: Arc<dyn Fn() -> Tested + Send + Sync>,
+}
+
+impl Test {
+    /// A test. Its name never changes, for results are compared by it.
+    pub fn new(name: &'static str, run: impl Fn() -> Tested + Send + Sync + 'static) -> Test {
+        Test {
+            name,
+            run: Arc::new(run),
+        }
+    }
+}
+
+/// A test that takes longer hangs.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// Fails, with a text as by format!().
+#[macro_export]
+macro_rules! fail {
+    ($($text:tt)*) => {
+        return Err($crate::Not::Failed(format!($($text)*)))
+    };
+}
+
+/// Skips, with a text as by format!().
+#[macro_export]
+macro_rules! skip {
+    ($($text:tt)*) => {
+        return Err($crate::Not::Skipped(format!($($text)*)))
+    };
+}
+
+/// Fails unless the condition holds.
+#[macro_export]
+macro_rules! ensure {
+    ($holds:expr, $($text:tt)*) => {
+        if !$holds {
+            $crate::fail!($($text)*)
+        }
+    };
+}
+
+/// Fails unless both are equal.
+#[macro_export]
+macro_rules! ensure_eq {
+    ($seen:expr, $expected:expr, $what:expr) => {
+        let (seen, expected) = (&$seen, &$expected);
+        if seen != expected {
+            $crate::fail!("{}: expected {expected:?}, got {seen:?}", $what)
+        }
+    };
+}
+
+/// Says what was being done when something failed that should have worked.
+pub trait While<T> {
+    /// Turns an error into a failure.
+    fn while_(self, doing: &str) -> Result<T, Not>;
+}
+
+impl<T, E: std::fmt::Display> While<T> for Result<T, E> {
+    fn while_(self, doing: &str) -> Result<T, Not> {
+        self.map_err(|error| Not::Failed(format!("{doing}: {error}")))
+    }
+}
+
+impl<T> While<T> for Option<T> {
+    fn while_(self, doing: &str) -> Result<T, Not> {
+        self.ok_or_else(|| Not::Failed(doing.to_owned()))
+    }
+}
+
+/// A session, for a test.
+pub fn open() -> Result<Session, Not> {
+    Session::open().while_("opening a session")
+}
+
+/// Runs all tests, and writes KTAP.
+pub fn run_all(tests: &[Test]) -> ExitCode {
+    match write_all(tests) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("writing the results: {error}");
+            ExitCode::from(exit::FAIL)
+        }
+    }
+}
+
+fn write_all(tests: &[Test]) -> io::Result<u8> {
+    if let Err(error) = Session::open() {
+        if error.is_no_module() {
+            Ktap::skip_all(io::stdout(), &error.to_string())?;
+            return Ok(exit::SKIP);
+        }
+        eprintln!("{error}");
+        return Ok(exit::FAIL);
+    }
+    let mut ktap = Ktap::new(io::stdout(), tests.len())?;
+    let mut hung = false;
+    for test in tests {
+        let started = Instant::now();
+        let outcome = if hung {
+            Outcome::Fail(vec!["not run, because an earlier test hangs".into()])
+        } else {
+            run_one(test).unwrap_or_else(|hang| {
+                hung = true;
+                hang
+            })
+        };
+        ktap.diagnostic(&format!(
+            "{}: {:.2} s",
+            test.name,
+            started.elapsed().as_secs_f64()
+        ))?;
+        ktap.result(test.name, &outcome)?;
+    }
+    ktap.finish()
+}
+
+/// The error is the outcome of a test that hangs, which leaves its thread behind.
+fn run_one(test: &Test) -> Result<Outcome, Outcome> {
+    let (sender, receiver) = channel();
+    let run = Arc::clone(&test.run);
+    thread::spawn(move || {
+        let tested = catch_unwind(AssertUnwindSafe(|| run()))
+            .unwrap_or_else(|_| Err(Not::Failed("it panicked".into())));
+        // Nobody listens any more after a hang.
+        let _nobody = sender.send(tested);
+    });
+    match receiver.recv_timeout(WATCHDOG) {
+        Ok(Ok(())) => Ok(Outcome::Pass),
+        Ok(Err(Not::Failed(how))) => Ok(Outcome::Fail(vec![how])),
+        Ok(Err(Not::Skipped(why))) => Ok(Outcome::Skip(why)),
+        Err(RecvTimeoutError::Disconnected) => {
+            Ok(Outcome::Fail(vec!["it ended without a result".into()]))
+        }
+        Err(RecvTimeoutError::Timeout) => Err(Outcome::Fail(vec![format!(
+            "it hangs: no end in {} s",
+            WATCHDOG.as_secs()
+        )])),
+    }
+}
