@@ -3,12 +3,8 @@
 # The entry points. "make help" prints the texts after ## here, so this file is its own manual.
 # kbuild doesn't read this file: it has Kbuild.
 
-export KDIR LLVM RUSTC RUST_LIB_SRC BINDGEN KCONFIG_EXTRA RUN_ARGS
+# make hands on to the scripts by itself what is set on its command line or in the environment.
 export GUPLAB_VM := $(or $(VM),$(GUPLAB_VM),vng)
-# make has a CC of its own, which is nobody's choice.
-ifneq ($(origin CC),default)
-export CC
-endif
 scripts := $(CURDIR)/scripts
 
 #: KDIR             the build directory of your own kernel; otherwise one is built into the cache
@@ -43,6 +39,10 @@ test: ## runs all tests, on this machine and in the VM; KTAP
 bench: ## runs the benchmarks in the VM
 	@$(scripts)/lab.sh $@
 
+.PHONY: shell
+shell: ## boots the VM and gives a shell in it
+	@$(scripts)/lab.sh $@
+
 .PHONY: setup
 setup: ## installs or names missing packages, fetches compilers and sources
 	@$(scripts)/lab.sh $@
@@ -60,7 +60,7 @@ selftests: ## builds the userspace programs
 	@$(scripts)/lab.sh $@
 
 .PHONY: docs
-docs: ## makes the API documentation of the module and of the userspace library
+docs: ## makes Documentation/uapi.rst and the API documentation of module and library
 	@$(scripts)/check.sh docs
 
 .PHONY: check

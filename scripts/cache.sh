@@ -63,3 +63,9 @@ keep_entry() {
 key() {
 	sha256sum | cut -c1-16
 }
+
+# cargo_target: where cargo builds the programs of this checkout. Outside of it, so that a new
+# clone in the same place is warm, and apart for each, or two at work at once would swap programs.
+cargo_target() {
+	printf '%s\n' "$GUPLAB_CACHE/target/$(echo "$GUPLAB_TOP" | key)"
+}

@@ -13,15 +13,16 @@ cd "$GUPLAB_TOP"
 "$scripts/host-packages.sh"
 tools=$("$scripts/toolchain.sh")
 eval "$tools"
-target=$GUPLAB_CACHE/target/$(echo "$GUPLAB_TOP" "$("$URUSTC" -vV)" | key)
+target=$(cargo_target)
 
 # The userspace compiler is not to reach the build of the module.
 run_cargo() {
 	RUSTC=$(command -v "$URUSTC") CARGO_TARGET_DIR=$target "$UCARGO" "$@"
 }
 
-log=$(mktemp)
-trap 'rm -f "$log" "$log".module' EXIT
+scratch=$(mktemp -d)
+log=$scratch/log
+trap 'rm -rf "$scratch"' EXIT
 failed=()
 skipped=()
 
@@ -102,6 +103,9 @@ not_for_trace_headers='
 OPEN_ENDED_LINE           TP_STRUCT__entry( ends its line in every trace header of the kernel
 PARENTHESIS_ALIGNMENT     TP_printk() is indented like a block there
 '
+not_for_userspace='
+CAMELCASE                 _Static_assert is the name C gives it
+'
 not_for_uapi_headers='
 BIT_MACRO                 userspace has no BIT()
 '
@@ -111,17 +115,35 @@ reasons() {
 }
 
 c_style() {
-	local file ignore bad=0
+	local file ignore list bad=0
+	list=$(files '*.c' '*.h')
+	# checkpatch leaves a file where it runs, and asks git about that place.
+	cd "$scratch"
 	while IFS= read -r file; do
 		case $file in
 		*_events.h) ignore=$(reasons "$not_for_trace_headers") ;;
 		*/uapi/*) ignore=$(reasons "$not_for_uapi_headers") ;;
+		*/tests/*.c) ignore=$(reasons "$not_for_userspace") ;;
 		*) ignore= ;;
 		esac
 		"$source/scripts/checkpatch.pl" --no-tree --strict --no-summary --terse \
-			--show-types ${ignore:+--ignore "$ignore"} -f "$file" || bad=1
-	done < <(files '*.c' '*.h')
+			--show-types ${ignore:+--ignore "$ignore"} -f "$GUPLAB_TOP/$file" || bad=1
+	done <<<"$list"
 	return "$bad"
+}
+
+# The ABI has the same layout for 32-bit callers.
+abi_layout() {
+	local clang=clang bits
+	case $LLVM in
+	1) ;;
+	-*) clang=clang$LLVM ;;
+	*) clang=${LLVM}clang ;;
+	esac
+	for bits in 64 32; do
+		"$clang" "-m$bits" -fsyntax-only -ffreestanding -Wall -Werror -Irust/uapi \
+			-isystem "/usr/include/$(uname -m)-linux-gnu" scripts/tests/abi_layout.c
+	done
 }
 
 kernel_doc() {
@@ -133,13 +155,20 @@ kernel_doc() {
 	[ -z "$said" ] || { echo "$said"; exit 1; }
 }
 
+uapi_document() {
+	"$scripts/uapi-doc.sh" "$source" | diff -u Documentation/uapi.rst - || {
+		echo "Documentation/uapi.rst is not what the header says; 'make docs' makes it anew"
+		exit 1
+	}
+}
+
 shell() {
 	command -v shellcheck >/dev/null || { echo "there is no shellcheck"; exit 77; }
 	files '*.sh' .ci/run | xargs shellcheck -x -P SCRIPTDIR
 }
 
 # Files that can't hold a comment, or are the licence.
-no_spdx='^(.*/)?(Cargo\.lock|COPYING|LICENSES/.*|.*\.(png|svg|json))$'
+no_spdx='^(.*/)?(Cargo\.lock|COPYING|LICENSES/.*|selftests/settings|.*\.(png|svg|json))$'
 
 spdx() {
 	local file bad=0
@@ -175,9 +204,12 @@ kdir=${KDIR:-}
 source=$("$scripts/kernel-source.sh")
 
 if [ "${1:-}" = docs ]; then
+	"$scripts/uapi-doc.sh" "$source" >"$scratch/uapi.rst"
+	cp "$scratch/uapi.rst" Documentation/uapi.rst
 	check "rustdoc of the module" rustdoc_module
 	check "rustdoc of userspace" rustdoc_userspace
 	[ ${#failed[@]} -eq 0 ] || exit 1
+	echo "$GUPLAB_TOP/Documentation/uapi.rst"
 	echo "$GUPLAB_TOP/rust/doc"
 	echo "$target/doc"
 	exit
@@ -191,7 +223,9 @@ check "rustdoc of userspace" rustdoc_userspace
 # Last of the builds, so that what remains is the module as users build it.
 check "a build of the module without warnings" plain_module
 check "checkpatch --strict" c_style
+check "layout of the ABI, 64 and 32 bits" abi_layout
 check "kernel-doc of the ABI header" kernel_doc
+check "Documentation/uapi.rst" uapi_document
 check "shellcheck" shell
 check "SPDX lines" spdx
 check "make help" help_is_whole

@@ -10,5 +10,4 @@ cd "$GUPLAB_TOP"
 find . -name .git -prune -o -path ./selftests -prune -o -type f \( -name '*.o' -o -name '*.ko' \
 	-o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' -o -name '*_generated.rs' \
 	-o -name '.*.d' -o -name 'Module.symvers' -o -name 'modules.order' \) -exec rm -f {} +
-rm -rf .guplab-kdir .module-common.o rust/doc selftests/target
-[ ! -e selftests/Makefile ] || make -s -C selftests clean
+rm -rf .guplab-kdir rust/doc rust/rustdoc.stamp selftests/target selftests/install "$(cargo_target)"

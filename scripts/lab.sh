@@ -5,6 +5,7 @@
 #
 #   setup, kernel, module, modules_install, selftests    so far and no further
 #   run, bench     ... and run the program guplab in the VM
+#   shell          ... and start a shell in the VM
 #   test           ... and all tests on this machine and in the VM
 #
 # KDIR takes a kernel of one's own. GUPLAB_RESULTS=DIR keeps everything a run leaves.
@@ -57,11 +58,10 @@ module() {
 	[ -e "$GUPLAB_TOP/rust/guplab.ko" ] || die "kbuild left no rust/guplab.ko"
 }
 
-# selftests TARGET...: runs make in selftests/. What cargo builds is kept outside the checkout, and
-# apart for each checkout, or two at work at once would swap their programs.
+# selftests TARGET...: runs make in selftests/.
 selftests() {
 	local target
-	target=$GUPLAB_CACHE/target/$(echo "$GUPLAB_TOP" "$("$URUSTC" -vV)" | key)
+	target=$(cargo_target)
 	mkdir -p "$target"
 	touch "$target"
 	# The file system has to hold a debug build of all dependencies.
@@ -111,12 +111,15 @@ boot() {
 	cp "$GUPLAB_TOP/rust/guplab.ko" "$work/"
 }
 
-# Test programs say much; here only the results of the outermost level are shown.
+# Test programs say much; here only what fails is shown, and of the rest enough to see that time
+# passes.
 show_results() {
-	local line
+	local line now last=0
 	while IFS= read -r line; do
+		printf -v now '%(%s)T' -1
 		case $line in
-		'ok '* | 'not ok '*) say "$line" ;;
+		'not ok '*) say "$line" ;;
+		'ok '*) [ $((now - last)) -lt 2 ] || { say "$line"; last=$now; } ;;
 		esac
 	done
 }
@@ -183,6 +186,18 @@ run | bench)
 	set -f
 	eval "set -- ${RUN_ARGS:-}"
 	"$scripts/vm-run.sh" "$kdir" "$command" "$work" "$@"
+	;;
+shell)
+	steps=6
+	work_dir
+	host_packages
+	toolchain
+	vm_tools
+	kernel vm
+	module
+	programs
+	boot "a shell in the VM"
+	"$scripts/vm-run.sh" "$kdir" shell "$work"
 	;;
 test)
 	steps=7

@@ -163,7 +163,7 @@ resolve_bindgen() {
 	lock_cache "$entry"
 	is_cached "$entry" && return
 	need_space 1000 "building bindgen"
-	say "building bindgen $bindgen_cli"
+	say "building bindgen $bindgen_cli: 1 to 3 minutes, once"
 	dir=$(new_entry "$entry")
 	RUSTC=$(command -v "$URUSTC") quietly "$GUPLAB_CACHE/bindgen.log" "building bindgen" \
 		"$UCARGO" install bindgen-cli --version "$bindgen_cli" --locked \

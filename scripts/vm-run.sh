@@ -3,7 +3,8 @@
 #
 # vm-run.sh --check: says whether its settings are in order, and no more.
 # vm-run.sh KDIR TASK DIR [ARGUMENT...]: boots the kernel of KDIR and has the guest run TASK: test,
-# or a subcommand of guplab with its arguments.
+# or a subcommand of guplab with its arguments. The TASK shell is for a person at a terminal, and
+# the rest of this does not hold for it.
 #
 # DIR holds guplab.ko and programs/, and is shared with the guest; results/, console.log and
 # output.log come to be in it. What the guest shows goes to standard output as it comes. The exit code is the task's;
@@ -67,17 +68,20 @@ node_memory=$((memory / ${#nodes[@]}))M
 # truncate.
 # shellcheck disable=SC2054  # the commas are QEMU's
 devices=(
+	-fsdev "local,id=guplabshare,path=${dir//,/,,},security_model=none,multidevs=remap"
+	-device virtio-9p-pci,fsdev=guplabshare,mount_tag=guplab
+)
+# shellcheck disable=SC2054
+[ "$task" = shell ] || devices+=(
 	-chardev file,id=guplab,path=/proc/self/fd/1
 	-device virtio-serial-pci,id=guplabserial
 	-device virtserialport,bus=guplabserial.0,chardev=guplab,name=guplab.out
-	-fsdev "local,id=guplabshare,path=${dir//,/,,},security_model=none,multidevs=remap"
-	-device virtio-9p-pci,fsdev=guplabshare,mount_tag=guplab
 )
 
 vng_command() {
 	local n
 	command=("$("$GUPLAB_TOP/scripts/vm-tools.sh")" --kdir "$kdir" --force-9p
-		--cpus "$smp" --memory "${memory}M" --show-boot-console)
+		--cpus "$smp" --memory "${memory}M")
 	# Modules are looked for only where the kernel can't do without.
 	if grep -qx CONFIG_NET_9P_VIRTIO=y "$kdir/.config" &&
 	   grep -qx CONFIG_OVERLAY_FS=y "$kdir/.config"; then
@@ -92,8 +96,14 @@ vng_command() {
 	for n in "${options[@]}"; do
 		command+=(--kopt "$n")
 	done
+	# udev would look for all devices there are before anything else runs, which takes up to half
+	# a minute: the guest doesn't get to see it.
+	if [ -x /usr/lib/systemd/systemd-udevd ]; then
+		mkdir -p "$dir/no-udev"
+		command+=(--rodir "/usr/lib/systemd=$dir/no-udev")
+	fi
 	n=/run/guplab/share
-	command+=(--script-sh "mkdir -p $n; mount -t 9p -o trans=virtio guplab $n; $n/busybox sh $n/guest-start.sh")
+	[ "$task" = shell ] || command+=(--show-boot-console --script-sh "mkdir -p $n; mount -t 9p -o trans=virtio guplab $n; $n/busybox sh $n/guest-start.sh")
 	command+=(--qemu-opts "${devices[@]}")
 }
 
@@ -125,6 +135,15 @@ case $vm in
 vng) vng_command ;;
 initramfs) initramfs_command ;;
 esac
+
+if [ "$task" = shell ]; then
+	[ "$vm" = vng ] || die "a shell needs VM=vng"
+	if ! [ -t 0 ] || ! [ -t 1 ]; then die "a shell needs a terminal"; fi
+	say "in the guest, this makes /mnt/guplab.ko and /mnt/programs appear:" \
+		"mount -t 9p -o trans=virtio guplab /mnt"
+	say "poweroff, or ctrl-d, ends it"
+	exec "${command[@]}"
+fi
 
 # Progress lines of the guest start with a control character.
 show() {
@@ -158,7 +177,8 @@ show <"$dir/out.fifo" &
 readers+=($!)
 cat <"$dir/console.fifo" >"$console" &
 readers+=($!)
-timeout -k 5 "$timeout" "${command[@]}" </dev/null >"$dir/out.fifo" 2>"$dir/console.fifo" &
+# What virtme-run leaves when it is stopped goes with DIR.
+TMPDIR=$dir timeout -k 5 "$timeout" "${command[@]}" </dev/null >"$dir/out.fifo" 2>"$dir/console.fifo" &
 guest=$!
 ended=0
 wait "$guest" || ended=$?
