@@ -187,8 +187,23 @@ complaints="$complaints|detected stalls|soft lockup|hard LOCKUP|blocked for more
 complaints="$complaints|possible (circular|recursive) locking|inconsistent lock state"
 complaints="$complaints|page_table_check|refcount_t:|UBSAN|KASAN|KCSAN"
 
+# Where the kernel looks for leaks (KCONFIG_EXTRA=debug): what leaked before the module came doesn't
+# count, and an object has to be some seconds old before it does.
+leaks=$debugfs/kmemleak
+
+forget_leaks() {
+	[ ! -e "$leaks" ] || echo clear >"$leaks"
+}
+
+show_leaks() {
+	[ -e "$leaks" ] || return 0
+	sleep 6
+	echo scan >"$leaks"
+	cat "$leaks"
+}
+
 check_log() {
-	dmesg >"$results/dmesg.txt"
+	{ dmesg; show_leaks; } >"$results/dmesg.txt"
 	# Not the kernel's own: what virtme-ng's init writes there.
 	said=$(grep -v 'virtme-ng-init: ' "$results/dmesg.txt" | grep -E "$complaints" | head -n 5)
 	if [ -z "$said" ]; then
@@ -246,6 +261,7 @@ main() {
 	read -r uptime _ </proc/uptime
 	tell "Linux $(uname -r), up for $uptime s"
 	start_checks
+	forget_leaks
 	load_module
 	rc=0
 	if [ -n "$loaded" ]; then

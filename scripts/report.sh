@@ -29,8 +29,8 @@ die() {
 	exit 1
 }
 
-# progress LOG TOTAL: copies standard input to LOG and shows how far a build is. TOTAL is the
-# number of lines of an earlier complete build, or 0 where there was none.
+# progress LOG TOTAL: copies standard input to LOG and shows how far a build is. TOTAL is about how
+# many steps it has: what an earlier complete build had.
 progress() {
 	local log=$1 total=$2 count=0 line last=0 now every=20
 	[ -t 2 ] && every=1
@@ -46,11 +46,10 @@ progress() {
 		[ "$last" -ne 0 ] || { last=$now; continue; }
 		last=$now
 		if [ -t 2 ]; then
-			printf '\r        %d%s %s (%s)\033[K' "$count" \
-				"$([ "$total" -gt 0 ] && printf ' of %d' "$total")" \
+			printf '\r        %d of about %d %s (%s)\033[K' "$count" "$total" \
 				"${line:2:50}" "$(elapsed)" >&2
 		else
-			say "$count$([ "$total" -gt 0 ] && printf ' of %d' "$total") build steps ($(elapsed))"
+			say "$count of about $total build steps ($(elapsed))"
 		fi
 	done
 	[ -t 2 ] && printf '\r\033[K' >&2
