@@ -29,11 +29,19 @@ llvm:clang           clang-19            clang           clang
 llvm:ld.lld          lld-19              lld             lld
 llvm:llvm-ar         llvm-19             llvm            llvm
 libclang:dev         libclang-19-dev     clang-devel     clang
+cargo:1.85           @cargo@             cargo           rust
 cmd:python3          python3             python3         python
 python:venv          python3-venv        python3         python
 cmd:qemu-system-x86_64 qemu-system-x86   qemu-system-x86-core qemu-system-x86
 busybox:static       busybox-static      busybox         busybox
 '
+
+# The cargo of Debian 12 itself is too old; its browsers brought a newer one.
+codename=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
+case $codename in
+bookworm) needs=${needs/@cargo@/cargo-web} ;;
+*) needs=${needs/@cargo@/cargo} ;;
+esac
 
 # Kernel 7.2 wants LLVM 17 or newer.
 has_llvm() {
@@ -53,6 +61,10 @@ is_there() {
 	libclang:*)
 		compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null ||
 			compgen -G '/usr/lib*/libclang*.so*' >/dev/null
+		;;
+	cargo:*)
+		printf '%s\n' "${1#*:}" "$(cargo --version 2>/dev/null | awk '{ print $2 }')" |
+			sort -CV
 		;;
 	python:venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
 	busybox:static) LC_ALL=C file -L "$(command -v busybox)" 2>/dev/null | grep -q static ;;

@@ -52,10 +52,10 @@ debian_pair() {
 	codename=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
 	case $codename in
 	bookworm)
-		pair="rustc-web libstd-rust-web-1.85 libstd-rust-web-dev rust-web-src rust-web-clippy cargo-web"
+		pair="rustc-web libstd-rust-web-1.85 libstd-rust-web-dev rust-web-src rust-web-clippy"
 		pair_version=1.85.0 ;;
 	*)
-		pair="rustc libstd-rust-1.85 libstd-rust-dev rust-src rust-clippy cargo"
+		pair="rustc libstd-rust-1.85 libstd-rust-dev rust-src rust-clippy"
 		pair_version=1.85.1 ;;
 	esac
 }
@@ -80,7 +80,7 @@ unpack_pair() {
 		echo "$package $version" >>"$dir/packages"
 	done
 	mkdir "$dir/bin"
-	for tool in rustc rustdoc clippy-driver cargo; do
+	for tool in rustc rustdoc clippy-driver; do
 		[ -e "$dir/usr/bin/$tool" ] || continue
 		cat >"$dir/bin/$tool" <<-'WRAPPER'
 		#!/bin/sh
@@ -139,14 +139,11 @@ resolve_rustc() {
 
 # Any cargo that is new enough will do for userspace.
 resolve_cargo() {
-	if command -v cargo >/dev/null && at_least "$min_rustc" "$(version_of cargo)" &&
-	   at_least "$min_rustc" "$(version_of rustc)"; then
-		UCARGO=cargo URUSTC=rustc
-		return
+	UCARGO=cargo URUSTC=rustc
+	if ! at_least "$min_rustc" "$(version_of cargo)" ||
+	   ! at_least "$min_rustc" "$(version_of rustc)"; then
+		die "no cargo and rustc $min_rustc or newer in the path"
 	fi
-	UCARGO=$(dirname "$KRUSTC")/cargo URUSTC=$KRUSTC
-	[ -x "$UCARGO" ] ||
-		die "no cargo $min_rustc or newer" "install it with the Rust compiler, as rustup does"
 }
 
 resolve_bindgen() {
