@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Which answers the header allows to a request.
+
+use guplab::{Errno, Result, page_size, sys};
+
+use crate::request::{PAGE, Passed, Request, bad_mode};
+
+fn bad_range(addr: u64, len: u64, max: u64) -> bool {
+    let page = page_size() as u64;
+    // Addresses between the two halves are not made here.
+    addr % page != 0 || len == 0 || len % page != 0 || len > max || addr >= 1 << 62
+}
+
+fn bad_pages(addr: u64, nr_pages: u32, max: u32) -> bool {
+    let page = page_size() as u64;
+    bad_range(addr, u64::from(nr_pages) * page, u64::from(max) * page)
+}
+
+impl Request {
+    /// Whether the header calls it malformed, whatever is pinned and mapped.
+    fn is_malformed(&self) -> bool {
+        match self {
+            Request::Info(_) => false,
+            Request::Pin(r) => {
+                bad_pages(r.addr, r.nr_pages, sys::GUPLAB_MAX_PAGES)
+                    || bad_mode(r.way, r.flags)
+                    || r.reserved != 0
+                    || r.pid < 0
+                    || (r.pid != 0 && r.way != sys::GUPLAB_WAY_PIN_REMOTE)
+            }
+            Request::Unpin(r) => r.flags > sys::GUPLAB_UNPIN_DIRTY || r.reserved != 0,
+            Request::Dma(r) => {
+                r.flags > sys::GUPLAB_DMA_TO_PAGES || !(1..=sys::GUPLAB_MAX_DMA).contains(&r.len)
+            }
+            Request::Inspect(r) => {
+                u64::from(r.page_size) != PAGE
+                    || r.reserved != 0
+                    || !(1..=sys::GUPLAB_MAX_INSPECT).contains(&r.nr_pages)
+                    || r.pid < 0
+                    || match r.handle {
+                        0 => r.first != 0 || bad_pages(r.addr, r.nr_pages, r.nr_pages),
+                        _ => r.addr != 0 || r.pid != 0,
+                    }
+            }
+            Request::Check(r) => r.flags > sys::GUPLAB_CHECK_EXPECT_SAME,
+            Request::Hammer(r) => bad_hammer(r),
+            Request::Collapse(r) => {
+                bad_range(r.addr, r.len, sys::GUPLAB_MAX_COLLAPSE.into())
+                    || r.pid < 0
+                    || r.flags != 0
+                    || r.reserved != 0
+            }
+            Request::Stats(r) => r.scope > sys::GUPLAB_STATS_MODULE || r.reserved != 0,
+        }
+    }
+
+    /// Whether the header allows this answer, and a reply like this. Others change mappings and
+    /// release pins at any time.
+    pub(crate) fn allows(&self, passed: Passed, answer: Result<()>) -> bool {
+        match passed {
+            Passed::Null => return answer == Err(Errno::FAULT),
+            Passed::AsUnknown => return answer == Err(Errno::NOTTY),
+            Passed::ReadOnly if answer == Err(Errno::FAULT) => return true,
+            Passed::ReadOnly if answer.is_ok() => return false,
+            _ => {}
+        }
+        match answer {
+            Ok(()) => !self.is_malformed() && self.reply_is_sound(),
+            // What is wrong besides may be told instead, but nothing may have been tried.
+            Err(error) if self.is_malformed() => matches!(
+                error,
+                Errno::INVAL | Errno::NOENT | Errno::NOSPC | Errno::OPNOTSUPP
+            ),
+            Err(error) => self.may_fail_with(error),
+        }
+    }
+
+    fn may_fail_with(&self, error: Errno) -> bool {
+        const MEMORY: [Errno; 2] = [Errno::NOMEM, Errno::INTR];
+        const PROCESS: [Errno; 2] = [Errno::SRCH, Errno::PERM];
+        match self {
+            Request::Info(_) | Request::Stats(_) => false,
+            Request::Pin(r) => {
+                matches!(error, Errno::FAULT | Errno::NOSPC | Errno::AGAIN)
+                    || MEMORY.contains(&error)
+                    || (r.pid != 0 && PROCESS.contains(&error))
+                    || (r.flags & (sys::GUPLAB_PIN_SPLIT_PMD | sys::GUPLAB_PIN_LONGTERM) != 0
+                        && error == Errno::OPNOTSUPP)
+            }
+            Request::Unpin(r) => error == Errno::NOENT || (error == Errno::PERM && r.flags != 0),
+            Request::Dma(r) => {
+                matches!(
+                    error,
+                    Errno::NOENT | Errno::INVAL | Errno::FAULT | Errno::NOMEM
+                ) || (error == Errno::PERM && r.flags != 0)
+            }
+            Request::Inspect(r) => {
+                matches!(error, Errno::FAULT | Errno::NOMEM)
+                    || (r.handle != 0 && matches!(error, Errno::NOENT | Errno::INVAL))
+                    || (r.pid != 0 && PROCESS.contains(&error))
+            }
+            Request::Check(_) => error == Errno::NOENT,
+            Request::Hammer(_) => MEMORY.contains(&error),
+            Request::Collapse(r) => {
+                matches!(error, Errno::INTR | Errno::OPNOTSUPP)
+                    || (r.pid != 0 && PROCESS.contains(&error))
+            }
+        }
+    }
+
+    fn reply_is_sound(&self) -> bool {
+        match self {
+            Request::Pin(r) => {
+                r.handle != 0 && (1..=r.nr_pages).contains(&r.pinned) && r.start_ns <= r.end_ns
+            }
+            Request::Check(r) => r.same + r.differs + r.absent > 0,
+            Request::Hammer(r) => {
+                r.calls > 0
+                    && (r.max_calls == 0 || r.calls <= r.max_calls)
+                    && r.short_calls + r.failed_calls <= r.calls
+                    && r.pages <= r.calls * u64::from(r.batch)
+            }
+            Request::Collapse(r) => r.result <= 0 && r.start_ns <= r.end_ns,
+            _ => true,
+        }
+    }
+}
+
+fn bad_hammer(r: &sys::guplab_hammer) -> bool {
+    let writes = r.flags & sys::GUPLAB_HAMMER_WRITE != 0;
+    bad_pages(r.addr, r.nr_pages, sys::GUPLAB_MAX_PAGES)
+        || bad_mode(r.way, r.pin_flags)
+        || r.way == sys::GUPLAB_WAY_PIN_REMOTE
+        || r.pin_flags & sys::GUPLAB_PIN_LONGTERM != 0
+        || r.flags >= 1 << 5
+        || r.reserved != 0
+        || !(1..=r.nr_pages).contains(&r.batch)
+        || u64::from(r.batch) * u64::from(r.hold.max(1)) > sys::GUPLAB_MAX_BATCH.into()
+        || r.offset % 8 != 0
+        || r.offset as usize >= page_size()
+        || (writes && r.pin_flags & sys::GUPLAB_PIN_WRITE == 0)
+        || (!writes && (r.offset != 0 || r.flags & sys::GUPLAB_HAMMER_CHECK_DATA != 0))
+        || (r.seed != 0 && r.flags & sys::GUPLAB_HAMMER_RANDOM == 0)
+        || (r.max_calls == 0 && r.max_ns == 0)
+        || r.max_ns > sys::GUPLAB_MAX_NS
+}
