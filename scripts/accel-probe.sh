@@ -27,7 +27,7 @@ if [ "$(uname -m)" != x86_64 ] || ! [ -r /dev/kvm ] || ! [ -w /dev/kvm ]; then
 	exit
 fi
 
-qemu_version=$(qemu-system-x86_64 --version | head -n 1)
+qemu_version=$(qemu-system-x86_64 --version | sed -n 1p)
 boot=$(cat /proc/sys/kernel/random/boot_id)
 verdict=$GUPLAB_CACHE/accel.$(echo "$boot $qemu_version" | key)
 if [ ! -s "$verdict" ]; then

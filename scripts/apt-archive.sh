@@ -97,8 +97,16 @@ archive_update() {
 	fi
 	mv "$archive_dir"/sources.list{.new,}
 	need_space 500 "reading the archive's package lists"
-	quietly "$archive_dir/update.log" "reading the package lists of $mirror" \
-		archive_apt apt-get -q -o APT::Update::Error-Mode=any update
+	# A mirror may lack a suite, or have let one expire: what the others have is enough.
+	if ! archive_apt apt-get -q -o APT::Update::Error-Mode=any update \
+		>"$archive_dir/update.log" 2>&1; then
+		compgen -G "$archive_dir/lists/*_Packages*" >/dev/null || {
+			tail -n 10 "$archive_dir/update.log" >&2
+			die "the package lists of $mirror can't be read"
+		}
+		say "some package lists of $mirror can't be read:"
+		sed -n 's/^[EW]: /        /p' "$archive_dir/update.log" >&2
+	fi
 	touch "$archive_dir/updated"
 }
 

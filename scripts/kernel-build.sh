@@ -31,7 +31,7 @@ inputs() {
 	cat "${files[@]}"
 	"$KRUSTC" -vV
 	"$BINDGEN" --version
-	"$(clang_of)" --version | head -n 1
+	"$(clang_of)" --version | sed -n 1p
 }
 
 clang_of() {

@@ -41,7 +41,7 @@ if ! is_cached "$entry"; then
 	say "kernel source: $package $version"
 	need_space 3000 "unpacking the kernel source"
 	archive_update
-	archive_versions "$package" | grep -qx "$version $sum" || {
+	archive_versions "$package" | grep -x "$version $sum" >/dev/null || {
 		rm -f "$choice"
 		die "$package $version with SHA256 $sum has left the archive" \
 			"run the command again to take the version that replaced it"
