@@ -24,7 +24,7 @@ use kernel::{
 pub(crate) enum Way {
     /// `pin_user_pages_fast()`
     PinFast,
-    /// `pin_user_pages()`
+    /// `pin_user_pages_unlocked()`
     Pin,
     /// `pin_user_pages_remote()`
     PinRemote,

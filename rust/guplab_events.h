@@ -17,7 +17,7 @@ TRACE_DEFINE_ENUM(GUPLAB_WAY_GET_FAST_ONLY);
 
 #define show_guplab_way(way) __print_symbolic(way,			\
 	{ GUPLAB_WAY_PIN_FAST,		"pin_user_pages_fast" },	\
-	{ GUPLAB_WAY_PIN,		"pin_user_pages" },		\
+	{ GUPLAB_WAY_PIN,		"pin_user_pages_unlocked" },		\
 	{ GUPLAB_WAY_PIN_REMOTE,	"pin_user_pages_remote" },	\
 	{ GUPLAB_WAY_GET_FAST,		"get_user_pages_fast" },	\
 	{ GUPLAB_WAY_GET_FAST_ONLY,	"get_user_pages_fast_only" })

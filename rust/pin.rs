@@ -25,9 +25,9 @@ use kernel::{
         get_user_pages_fast,
         get_user_pages_fast_only,
         page,
-        pin_user_pages,
         pin_user_pages_fast,
         pin_user_pages_remote,
+        pin_user_pages_unlocked,
         unpin_user_pages,
         unpin_user_pages_dirty_lock, //
     },
@@ -230,21 +230,24 @@ fn call_other(mm: &MmWithUser, range: UserRange, mode: PinMode, slots: *mut Slot
         Way::GetFast => unsafe { get_user_pages_fast(addr, nr_int, foll, slots) as isize },
         // SAFETY: As above.
         Way::GetFastOnly => unsafe { get_user_pages_fast_only(addr, nr_int, foll, slots) as isize },
-        _ => call_slow(mm, range, mode, slots),
+        // SAFETY: As above.
+        Way::Pin => unsafe { pin_user_pages_unlocked(addr, nr, slots, foll) },
+        _ => call_remote(mm, range, mode, slots),
     }
 }
 
-fn call_slow(mm: &MmWithUser, range: UserRange, mode: PinMode, slots: *mut Slot) -> isize {
+fn call_remote(mm: &MmWithUser, range: UserRange, mode: PinMode, slots: *mut Slot) -> isize {
     let (addr, nr, foll) = (range.addr(), range.nr_pages(), mode.foll());
-    let _lock = mm.mmap_read_lock();
-    if mode.way() == Way::Pin {
-        // SAFETY: `slots` has the room, no flag is internal to GUP, and the mmap lock of the caller's
-        // address space is held.
-        unsafe { pin_user_pages(addr, nr, foll, slots) }
-    } else {
-        // SAFETY: As above, for `mm`. Without `locked` the lock stays held.
-        unsafe { pin_user_pages_remote(mm.as_raw(), addr, nr, foll, slots, ptr::null_mut()) }
+    let lock = mm.mmap_read_lock();
+    // Without this a fault could not wait for userfaultfd, and CONFIG_DEBUG_VM would complain.
+    let mut locked = 1;
+    // SAFETY: As in `call()`, and the mmap lock is held.
+    let ret = unsafe { pin_user_pages_remote(mm.as_raw(), addr, nr, foll, slots, &mut locked) };
+    if locked == 0 {
+        // The function has released it.
+        mem::forget(lock);
     }
+    ret
 }
 
 impl<S: DerefMut<Target = [Slot]>> Drop for Pins<S> {

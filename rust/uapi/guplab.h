@@ -103,7 +103,8 @@ struct guplab_info {
 /**
  * enum guplab_way - the kernel function that pins
  * @GUPLAB_WAY_PIN_FAST: pin_user_pages_fast()
- * @GUPLAB_WAY_PIN: pin_user_pages(), under the mmap lock
+ * @GUPLAB_WAY_PIN: pin_user_pages_unlocked(): the slow path alone, under the mmap lock. It is
+ *	pin_user_pages() for callers whose faults may wait.
  * @GUPLAB_WAY_PIN_REMOTE: pin_user_pages_remote(), under the mmap lock; the only way that takes
  *	a @pid
  * @GUPLAB_WAY_GET_FAST: get_user_pages_fast(): a reference, not a pin

@@ -10,7 +10,7 @@ use crate::{Result, sys};
 pub enum Way {
     /// pin_user_pages_fast()
     PinFast,
-    /// pin_user_pages()
+    /// pin_user_pages_unlocked()
     Pin,
     /// pin_user_pages_remote()
     PinRemote,

@@ -161,7 +161,7 @@ pub(crate) const HAMMER: &[Case] = &[
     ("hammer by get_user_pages_fast", None, |g| {
         g.hammer(|r| r.way = sys::GUPLAB_WAY_GET_FAST)
     }),
-    ("hammer by pin_user_pages", None, |g| {
+    ("hammer by pin_user_pages_unlocked", None, |g| {
         g.hammer(|r| r.way = sys::GUPLAB_WAY_PIN)
     }),
     ("hammer that holds pins", None, |g| {

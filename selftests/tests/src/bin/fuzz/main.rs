@@ -5,8 +5,7 @@
 //!
 //! `GUPLAB_SEED` gives other requests. What they meet depends on the schedule, too.
 //!
-//! Ranges with userfaultfd are left out: with CONFIG_DEBUG_VM a fault there that may not be retried,
-//! as pin_user_pages() makes it, prints a warning of the kernel's own.
+//! Ranges with userfaultfd are left out, for nobody would resolve their faults: "lifetime" has them.
 
 mod answer;
 mod request;

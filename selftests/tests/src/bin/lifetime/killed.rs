@@ -73,7 +73,7 @@ fn killed_while_holding() -> Tested {
 }
 
 /// Kills a child, which must be gone soon.
-fn kill(child: Child) -> Tested {
+pub(crate) fn kill(child: Child) -> Tested {
     child.signal(Signal::KILL).while_("kill")?;
     let start = Instant::now();
     let ended = child.wait(LIMIT).while_("waiting for the child")?;

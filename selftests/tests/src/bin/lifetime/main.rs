@@ -4,6 +4,7 @@
 mod killed;
 mod limits;
 mod shared;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     tests.extend(limits::tests());
     tests.extend(shared::tests());
     tests.extend(killed::tests());
+    tests.extend(waiting::tests());
     run_all(&tests)
 }
 
