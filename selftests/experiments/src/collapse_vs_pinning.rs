@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Collapse on one CPU against pinning on another, of the same huge page.
 
-use guplab::{Duel, Errno, Hammer, Kind, Mapping, Span, duel, page_size, sys};
+use guplab::{Duel, Errno, Hammer, Kind, Mapping, Span, duel, page_size};
 
 use crate::collapsing::{By, Collapsed, carries_content, collapse, fill, verify_fill};
-use crate::hammering::judge_hammer;
+use crate::hammering::{checking_hammer, judge_hammer, timed_hammer};
 use crate::trial::Context;
 use crate::{Experiment, Stop, Trial};
 
@@ -15,9 +15,6 @@ pub const EXPERIMENT: Experiment = Experiment {
     hit: "a collapse that overlapped with HAMMER, or was refused because of it",
     run,
 };
-
-/// How long HAMMER works in a round: about as long as a collapse takes on a slow machine.
-const SLICE_NS: u64 = 4_000_000;
 
 #[derive(Clone, Copy)]
 struct Task {
@@ -46,10 +43,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         ways,
     };
     duel(cpus, &mut rng, &mut sides, |task: &Task| {
-        Span::of(|| {
-            let mut hammer = task.hammer;
-            session.hammer(&mapping, &mut hammer).map(|()| hammer)
-        })
+        timed_hammer(session, &mapping, task.hammer)
     })
 }
 
@@ -82,41 +76,21 @@ impl Duel for CollapseAgainstPin<'_, '_> {
                 (trial.rng.usize(0..=pages - nr_pages), nr_pages)
             }
         };
-        let batch = trial.rng.usize(1..=nr_pages.min(16));
         let mut offset = 8 * trial.rng.usize(0..page_size() / 8);
         if carries_content(offset) {
             offset = 8;
         }
-        // Pauses between pins, so that a collapse has a chance: few calls now and then.
-        let max_calls = if trial.rng.bool() {
-            0
-        } else {
-            trial.rng.u64(1..200)
-        };
+        let mut hammer = checking_hammer(self.mapping, &mut trial.rng, (first, nr_pages), offset);
+        // Few calls now and then, so that a collapse has a chance.
+        if trial.rng.bool() {
+            hammer.max_calls = trial.rng.u64(1..200);
+        }
         trial.variant(format!(
-            "by {}, pages {first}+{nr_pages}, batches of {batch}",
-            by.name()
+            "by {}, pages {first}+{nr_pages}, batches of {}",
+            by.name(),
+            hammer.batch
         ));
-        Ok(Some(Task {
-            by,
-            seed,
-            hammer: Hammer {
-                addr: self.mapping.page_addr(first) as u64,
-                nr_pages: nr_pages as u32,
-                batch: batch as u32,
-                way: sys::GUPLAB_WAY_PIN_FAST,
-                pin_flags: sys::GUPLAB_PIN_WRITE,
-                flags: sys::GUPLAB_HAMMER_WRITE
-                    | sys::GUPLAB_HAMMER_CHECK_DATA
-                    | sys::GUPLAB_HAMMER_CHECK_MAP
-                    | sys::GUPLAB_HAMMER_RANDOM,
-                offset: offset as u32,
-                seed: trial.rng.u64(..),
-                max_calls,
-                max_ns: SLICE_NS,
-                ..Default::default()
-            },
-        }))
+        Ok(Some(Task { by, seed, hammer }))
     }
 
     fn left(&mut self, task: &Task) -> (Result<Collapsed, Stop>, Span) {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use guplab::mapping::is_shortage;
 use guplab::oracle::Evidence;
+use guplab::page_size;
 use guplab::{Child, Duel, Ended, Errno, Hammer, Mapping, SharedPage, Span, duel, fork_child};
-use guplab::{page_size, sys};
 
-use crate::hammering::judge_hammer;
+use crate::hammering::{checking_hammer, judge_hammer, timed_hammer};
 use crate::trial::Context;
 use crate::{Experiment, Stop, Trial};
 
@@ -22,8 +22,6 @@ pub const EXPERIMENT: Experiment = Experiment {
 
 /// Forks before the mapping is made anew: each splits and shares what it was made of.
 const FORKS_PER_MAPPING: u64 = 3;
-/// How long HAMMER works in a round: about as long as a fork takes on a slow machine.
-const SLICE_NS: u64 = 4_000_000;
 /// Pins that are made after the child has looked, so that there is something it must not see.
 const LATE_CALLS: u64 = 64;
 const LIMIT: Duration = Duration::from_secs(20);
@@ -66,10 +64,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         shared,
     };
     duel(cpus, &mut rng, &mut sides, |task: &Task| {
-        Span::of(|| {
-            let mut hammer = task.hammer;
-            session.hammer(&mapping, &mut hammer).map(|()| hammer)
-        })
+        timed_hammer(session, &mapping, task.hammer)
     })
 }
 
@@ -98,25 +93,13 @@ impl Duel for ForkAgainstPin<'_, '_> {
                 (trial.rng.usize(0..=pages - nr_pages), nr_pages)
             }
         };
-        let batch = trial.rng.usize(1..=nr_pages.min(16));
-        trial.variant(format!("pages {first}+{nr_pages}, batches of {batch}"));
-        Ok(Some(Task {
-            hammer: Hammer {
-                addr: self.mapping.page_addr(first) as u64,
-                nr_pages: nr_pages as u32,
-                batch: batch as u32,
-                way: sys::GUPLAB_WAY_PIN_FAST,
-                pin_flags: sys::GUPLAB_PIN_WRITE,
-                flags: sys::GUPLAB_HAMMER_WRITE
-                    | sys::GUPLAB_HAMMER_CHECK_DATA
-                    | sys::GUPLAB_HAMMER_CHECK_MAP
-                    | sys::GUPLAB_HAMMER_RANDOM,
-                offset: 8 * trial.rng.u32(0..page_size() as u32 / 8),
-                seed: trial.rng.u64(..),
-                max_ns: SLICE_NS,
-                ..Default::default()
-            },
-        }))
+        let offset = 8 * trial.rng.usize(0..page_size() / 8);
+        let hammer = checking_hammer(self.mapping, &mut trial.rng, (first, nr_pages), offset);
+        trial.variant(format!(
+            "pages {first}+{nr_pages}, batches of {}",
+            hammer.batch
+        ));
+        Ok(Some(Task { hammer }))
     }
 
     fn left(&mut self, task: &Task) -> (guplab::Result<Child>, Span) {
