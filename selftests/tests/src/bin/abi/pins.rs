@@ -24,7 +24,9 @@ const TO_PAGES: u32 = sys::GUPLAB_DMA_TO_PAGES;
 /// PIN.
 pub(crate) const PIN: &[Case] = &[
     ("pin", None, |g| g.pin(|_| ())),
-    ("pin by pin_user_pages_unlocked", None, |g| g.pin_by(SLOW, WRITE)),
+    ("pin by pin_user_pages_unlocked", None, |g| {
+        g.pin_by(SLOW, WRITE)
+    }),
     ("pin by pin_user_pages_remote", None, |g| {
         g.pin_by(REMOTE, WRITE)
     }),
