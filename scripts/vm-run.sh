@@ -56,6 +56,10 @@ TASK
 # The log is to be whole at the end; an oops ends the guest, and the end of the guest ends QEMU.
 options=(oops=panic panic=-1 loglevel=7 log_buf_len=4M kunit.enable=1 kunit.autorun=1)
 options+=(hung_task_panic=1 transparent_hugepage=madvise)
+# Recording command names switches tracepoints in the scheduler on and off with the first and the last
+# trace event. TCG now and then runs a breakpoint of that patching which is no longer there, and the
+# kernel oopses with "int3". Without it traces show pids only.
+[ "$accel" = kvm ] || options+=(trace_options=norecord-cmd)
 # Two nodes, each a socket of its own: the kernel warns where CPUs of two nodes share a cache.
 if [ "$((cpus % 2))" -eq 0 ]; then
 	nodes=("0-$((cpus / 2 - 1))" "$((cpus / 2))-$((cpus - 1))")
