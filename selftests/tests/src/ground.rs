@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use guplab::device::raw_ioctl;
 use guplab::{Kind, Mapping, PinRequest, Result, Session, Way, sys};
 
-use crate::{Not, While, open};
+use crate::{Not, While, memory, open};
 
 /// An address of the kernel's part of the address space, on 64-bit machines.
 pub const KERNEL_ADDRESS: u64 = 0xffff_8880_0000_0000;
@@ -46,8 +46,7 @@ impl Ground {
     pub fn new() -> std::result::Result<Ground, Not> {
         let session = open()?;
         let other = open()?;
-        let mapping = Mapping::new(&session, Kind::Anon4k, 1)
-            .map_err(|reason| Not::Skipped(reason.to_string()))?;
+        let mapping = memory(&session, Kind::Anon4k, 1)?;
         let request =
             |nr_pages, flags| PinRequest::new(mapping.page_addr(0), nr_pages, Way::PinFast, flags);
         let write = sys::GUPLAB_PIN_WRITE;

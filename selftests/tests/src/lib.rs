@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use guplab::ktap::exit;
-use guplab::{Ktap, Outcome, Session};
+use guplab::{Kind, Ktap, Mapping, Outcome, PinRequest, Session, Way, sys};
 
 /// Why a test didn't pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +106,21 @@ impl<T> While<T> for Option<T> {
 /// A session, for a test.
 pub fn open() -> Result<Session, Not> {
     Session::open().while_("opening a session")
+}
+
+/// Memory of a kind, or a skip.
+pub fn memory(session: &Session, kind: Kind, pmds: usize) -> Result<Mapping, Not> {
+    Mapping::new(session, kind, pmds).map_err(|reason| Not::Skipped(reason.to_string()))
+}
+
+/// A request to pin pages of a mapping from its start, for writing.
+pub fn request(mapping: &Mapping, nr_pages: u32) -> PinRequest {
+    PinRequest::new(
+        mapping.addr(),
+        nr_pages,
+        Way::PinFast,
+        sys::GUPLAB_PIN_WRITE,
+    )
 }
 
 /// Runs all tests, and writes KTAP.

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use guplab::{Hammer, Kind, Mapping, PinRequest, Session, Way, page_size, sys};
-use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, fail, open, run_all, skip};
+use guplab::{Hammer, Kind, Mapping, PinRequest, Session, page_size, sys};
+use guplab_tests::{
+    Not, Test, Tested, While, ensure, ensure_eq, fail, memory, open, request, run_all, skip,
+};
 
 const DEBUGFS: &str = "/sys/kernel/debug/guplab";
 
@@ -77,18 +79,8 @@ impl Drop for Trace {
 
 fn ground() -> Result<(Session, Mapping), Not> {
     let session = open()?;
-    let mapping = Mapping::new(&session, Kind::Anon4k, 1)
-        .map_err(|reason| Not::Skipped(reason.to_string()))?;
+    let mapping = memory(&session, Kind::Anon4k, 1)?;
     Ok((session, mapping))
-}
-
-fn request(mapping: &Mapping, nr_pages: u32) -> PinRequest {
-    PinRequest::new(
-        mapping.addr(),
-        nr_pages,
-        Way::PinFast,
-        sys::GUPLAB_PIN_WRITE,
-    )
 }
 
 fn all_events() -> Tested {

@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 use guplab::{Child, Ended, Errno, Kind, Mapping, SharedPage, fork_child, sys};
 use guplab_tests::balance::Balance;
 use guplab_tests::solo::Solo;
-use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, fail, open, skip};
+use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, fail, memory, open, skip};
 use rustix::process::Signal;
-
-use crate::memory;
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// A killed process must be gone after this time.

@@ -6,10 +6,8 @@ use std::time::Duration;
 use guplab::{Ended, Errno, Kind, PinRequest, fork_child, page_size, sys};
 use guplab_tests::balance::Balance;
 use guplab_tests::solo::{Solo, become_nobody};
-use guplab_tests::{Test, Tested, While, ensure_eq, fail, open, skip};
+use guplab_tests::{Test, Tested, While, ensure_eq, fail, memory, open, request, skip};
 use rustix::process::{Resource, Rlimit, setrlimit};
-
-use crate::{memory, request};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![

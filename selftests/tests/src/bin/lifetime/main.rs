@@ -8,9 +8,9 @@ mod waiting;
 
 use std::process::ExitCode;
 
-use guplab::{Kind, Mapping, PinRequest, Session, Way, sys};
+use guplab::{Kind, PinRequest, Session, sys};
 use guplab_tests::balance::Balance;
-use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, open, run_all};
+use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, memory, open, request, run_all};
 
 fn main() -> ExitCode {
     let mut tests = vec![
@@ -26,21 +26,6 @@ fn main() -> ExitCode {
     tests.extend(killed::tests());
     tests.extend(waiting::tests());
     run_all(&tests)
-}
-
-/// Memory of a kind, or a skip.
-fn memory(session: &Session, kind: Kind, pmds: usize) -> Result<Mapping, Not> {
-    Mapping::new(session, kind, pmds).map_err(|reason| Not::Skipped(reason.to_string()))
-}
-
-/// A request to pin pages of a mapping from its start, for writing.
-fn request(mapping: &Mapping, nr_pages: u32) -> PinRequest {
-    PinRequest::new(
-        mapping.addr(),
-        nr_pages,
-        Way::PinFast,
-        sys::GUPLAB_PIN_WRITE,
-    )
 }
 
 fn held_pages(session: &Session) -> Result<u64, Not> {

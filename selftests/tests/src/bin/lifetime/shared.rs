@@ -9,9 +9,9 @@ use guplab::{Ended, Errno, Kind, Mapping, PinRequest, Rng, Session, SharedPage, 
 use guplab::{page_size, sys};
 use guplab_tests::balance::Balance;
 use guplab_tests::solo::Solo;
-use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, fail, open};
+use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, fail, memory, open, request};
 
-use crate::{held_pages, memory, request};
+use crate::held_pages;
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -9,12 +9,11 @@ use guplab::address::Range;
 use guplab::{Errno, KernelState, Kind, PinRequest, SharedPage, Way, fork_child, page_size, sys};
 use guplab_tests::balance::Balance;
 use guplab_tests::solo::Solo;
-use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, fail, open, skip};
+use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, fail, memory, open, skip};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, OwnedFd};
 
 use crate::killed::kill;
-use crate::memory;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
