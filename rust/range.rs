@@ -84,8 +84,8 @@ impl UserRange {
         }
     }
 
-    /// Returns `count` batches of `size` pages from batch `first` on as one range. `first` must be below
-    /// [`Self::batches`], and `count` not 0; what is behind the end of the range is left out.
+    /// Returns `count` batches of `size` pages from batch `first` on as one range. `first` must be
+    /// below [`Self::batches`], and `count` not 0; what is behind the end of the range is left out.
     pub(crate) fn run_of_batches(self, first: usize, count: usize, size: usize) -> Self {
         let start = self.batch(first, size);
         let nr_pages = self.nr_pages - first * size;

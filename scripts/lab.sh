@@ -104,6 +104,17 @@ vm_tools() {
 	[ "${GUPLAB_VM:-vng}" != vng ] || "$scripts/vm-tools.sh" >/dev/null
 }
 
+# All that has to be there before a VM starts.
+prepare() {
+	work_dir
+	host_packages
+	toolchain
+	vm_tools
+	kernel vm
+	module
+	programs
+}
+
 boot() {
 	local accel
 	accel=$("$scripts/accel-probe.sh" "$kdir")
@@ -172,42 +183,18 @@ selftests)
 	next "the userspace programs"
 	selftests all
 	;;
-run | bench)
+run | bench | shell)
 	steps=6
-	work_dir
-	host_packages
-	toolchain
-	vm_tools
-	kernel vm
-	module
-	programs
+	prepare
 	boot "guplab $command in the VM"
 	# The words as a shell reads them, so that quotes work; patterns are guplab's.
 	set -f
-	eval "set -- ${RUN_ARGS:-}"
+	[ "$command" = shell ] || eval "set -- ${RUN_ARGS:-}"
 	"$scripts/vm-run.sh" "$kdir" "$command" "$work" "$@"
-	;;
-shell)
-	steps=6
-	work_dir
-	host_packages
-	toolchain
-	vm_tools
-	kernel vm
-	module
-	programs
-	boot "a shell in the VM"
-	"$scripts/vm-run.sh" "$kdir" shell "$work"
 	;;
 test)
 	steps=7
-	work_dir
-	host_packages
-	toolchain
-	vm_tools
-	kernel vm
-	module
-	programs
+	prepare
 	host_tests
 	boot "tests in the VM"
 	list=$work/programs/kselftest-list.txt
@@ -217,13 +204,9 @@ test)
 	"$scripts/ktap.py" --host "$work/host" --vm "$work/results" --list "$work/list"
 	;;
 vm-test)
-	# For test-harness.sh: what is in the VM only, all of it built before.
-	steps=5
-	work_dir
-	toolchain
-	kernel vm
-	module
-	programs
+	# For test-harness.sh: what is in the VM only.
+	steps=6
+	prepare
 	boot "tests in the VM"
 	"$scripts/vm-run.sh" "$kdir" test "$work" | show_results || true
 	"$scripts/ktap.py" --vm "$work/results" --list "$work/programs/kselftest-list.txt"
