@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What bindgen reads to make bindings_generated.rs. */
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <uapi/linux/mman.h>
 
 #include "helpers.h"
@@ -10,3 +11,5 @@
 const int RUST_CONST_HELPER_GUPLAB_MADV_COLLAPSE = MADV_COLLAPSE;
 const unsigned long RUST_CONST_HELPER_GUPLAB_PMD_SIZE = PMD_SIZE;
 const unsigned long RUST_CONST_HELPER_GUPLAB_PUD_SIZE = PUD_SIZE;
+const size_t RUST_CONST_HELPER_GUPLAB_POINT_ARGS = GUPLAB_POINT_ARGS;
+const size_t RUST_CONST_HELPER_GUPLAB_POINT_WATCHERS = GUPLAB_POINT_WATCHERS;

@@ -2,6 +2,14 @@
 
 //! Time stamps that userspace can compare with its own.
 
+/// Returns the same time where nothing may be waited for, as in a probe: it can be off by a tick's
+/// worth of clock adjustment.
+#[inline]
+pub(crate) fn now_anywhere() -> u64 {
+    // SAFETY: Has no preconditions, and is safe in any context.
+    unsafe { kernel::bindings::ktime_get_mono_fast_ns() }
+}
+
 /// Returns the time of `CLOCK_MONOTONIC` in nanoseconds.
 #[inline]
 pub(crate) fn now() -> u64 {

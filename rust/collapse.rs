@@ -76,7 +76,7 @@ impl TryFrom<&guplab_collapse> for Collapse {
     fn try_from(request: &guplab_collapse) -> Result<Self> {
         let range =
             UserRange::from_bytes(request.addr, request.len, uapi::GUPLAB_MAX_COLLAPSE.into())?;
-        if request.flags != 0 || request.reserved != 0 {
+        if request.flags != 0 {
             return Err(EINVAL);
         }
         let do_madvise = DO_MADVISE.as_ref().copied().flatten();

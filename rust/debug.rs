@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! /sys/kernel/debug/guplab: who has the device open, and the counters of all.
+//! /sys/kernel/debug/guplab: who has the device open, the counters of all, and the delay points that
+//! are armed.
 
 use crate::{
+    delay,
     session,
     stats::TOTALS, //
 };
@@ -22,6 +24,8 @@ pub(crate) struct Debugfs {
     sessions: File<()>,
     #[pin]
     totals: File<()>,
+    #[pin]
+    delays: File<()>,
     // Goes last: it holds the files.
     _dir: Dir,
 }
@@ -33,6 +37,7 @@ impl Debugfs {
         try_pin_init!(Self {
             sessions <- dir.read_callback_file(c"sessions", (), &show_sessions),
             totals <- dir.read_callback_file(c"totals", (), &show_totals),
+            delays <- dir.read_callback_file(c"delays", (), &show_delays),
             _dir: dir,
         })
     }
@@ -47,4 +52,8 @@ fn show_sessions(_: &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn show_totals(_: &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
     TOTALS.show(f)
+}
+
+fn show_delays(_: &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    delay::show(f)
 }

@@ -140,6 +140,32 @@ TRACE_EVENT(guplab_hammer,
 		  __entry->mismatches, __entry->ns)
 );
 
+/* A task came to a delay point at @at_ns, and was held there for a while or not at all. */
+TRACE_EVENT(guplab_window,
+	TP_PROTO(const char *point, bool is_return, u64 at_ns, u64 held_ns, bool met,
+		 unsigned long addr),
+	TP_ARGS(point, is_return, at_ns, held_ns, met, addr),
+	TP_STRUCT__entry(
+		__string(point, point)
+		__field(bool, is_return)
+		__field(bool, met)
+		__field(u64, at_ns)
+		__field(u64, held_ns)
+		__field(unsigned long, addr)
+	),
+	TP_fast_assign(
+		__assign_str(point);
+		__entry->is_return = is_return;
+		__entry->met = met;
+		__entry->at_ns = at_ns;
+		__entry->held_ns = held_ns;
+		__entry->addr = addr;
+	),
+	TP_printk("point=%s side=%s at_ns=%llu held_ns=%llu met=%d addr=0x%lx",
+		  __get_str(point), __entry->is_return ? "return" : "entry",
+		  __entry->at_ns, __entry->held_ns, __entry->met, __entry->addr)
+);
+
 /* A pin and its mapping disagree, and whoever asked said that they must not. */
 TRACE_EVENT(guplab_violation,
 	TP_PROTO(unsigned long addr, unsigned long pfn, unsigned long map_pfn),

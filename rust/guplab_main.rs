@@ -4,8 +4,8 @@
 //!
 //! The module offers instruments on `/dev/guplab` (`uapi/guplab.h`); experiments are made of them
 //! in userspace. A request comes in through [`ioctl`], is checked ([`range`], [`flags`]) and goes
-//! to [`held`] for pins that stay, [`hammer`] for pins in a loop, or [`collapse`]. All pins are
-//! [`pin::Pins`], the only place that calls GUP; [`folio`] looks at pages, [`leaf`] at page tables.
+//! to [`held`] for pins that stay, [`hammer`] for pins in a loop, [`collapse`], [`hint`], or
+//! [`delay`] to make tasks meet. All pins are [`pin::Pins`], the only place that calls GUP; [`folio`] looks at pages, [`leaf`] at page tables.
 
 #![crate_name = "guplab"]
 
@@ -18,11 +18,13 @@ mod bindings;
 mod clock;
 mod collapse;
 mod debug;
+mod delay;
 mod device;
 mod flags;
 mod folio;
 mod hammer;
 mod held;
+mod hint;
 mod ioctl;
 mod irq;
 mod leaf;
@@ -61,9 +63,15 @@ impl kernel::InPlaceModule for GupLab {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         // SAFETY: The module is initialised once, and the device is registered below.
         unsafe { session::init() };
+        // SAFETY: As above.
+        unsafe { delay::init() };
         collapse::init();
         if !collapse::is_supported() {
             pr_info!("COLLAPSE is not supported on this kernel\n");
+        }
+        hint::init();
+        if !hint::is_supported() {
+            pr_info!("HINT is not supported on this kernel\n");
         }
         try_pin_init!(Self {
             _debugfs <- debug::Debugfs::new(),

@@ -80,7 +80,6 @@ impl TryFrom<&guplab_hammer> for Hammer {
         let max_slots = usize::try_from(uapi::GUPLAB_MAX_BATCH)?;
 
         if request.flags & !KNOWN_FLAGS != 0
-            || request.reserved != 0
             || mode.way() == Way::PinRemote
             || mode.is_longterm()
             || batch == 0

@@ -60,7 +60,7 @@ impl TryFrom<&guplab_pin> for PinRequest {
             uapi::GUPLAB_MAX_PAGES,
         )?;
         let mode = PinMode::new(request.way, request.flags)?;
-        if request.reserved != 0 || (request.pid != 0 && mode.way() != Way::PinRemote) {
+        if request.pid != 0 && mode.way() != Way::PinRemote {
             return Err(EINVAL);
         }
         Ok(Self {

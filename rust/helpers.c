@@ -23,6 +23,36 @@ bool guplab_fatal_signal_pending(void)
 	return fatal_signal_pending(current);
 }
 
+bool guplab_in_task(void)
+{
+	return in_task();
+}
+
+bool guplab_irqs_disabled(void)
+{
+	return irqs_disabled();
+}
+
+void guplab_cpu_relax(void)
+{
+	cpu_relax();
+}
+
+struct mm_struct *guplab_vma_mm(const struct vm_area_struct *vma)
+{
+	return vma->vm_mm;
+}
+
+unsigned long guplab_vma_start(const struct vm_area_struct *vma)
+{
+	return vma->vm_start;
+}
+
+unsigned long guplab_vma_end(const struct vm_area_struct *vma)
+{
+	return vma->vm_end;
+}
+
 void guplab_cond_resched(void)
 {
 	cond_resched();

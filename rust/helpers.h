@@ -13,20 +13,44 @@ struct module;
 struct page;
 struct folio;
 struct mm_struct;
+struct vm_area_struct;
 
 /* Found by name: kprobe_symbol.c. */
 unsigned long guplab_symbol_address(const char *name);
+
+/* Kernel functions, watched at entry and return: kprobe_point.c. */
+#define GUPLAB_POINT_ARGS	4
+#define GUPLAB_POINT_WATCHERS	4
+
+bool guplab_function_exists(const char *name);
+int guplab_watch_function(unsigned int point, const char *name);
+void guplab_unwatch_function(unsigned int point);
+unsigned long guplab_missed_calls(unsigned int point);
+/*
+ * Called for each entry and return; written in Rust. The first fills in the names of the delays
+ * whose tasks are inside now, 0 for none, and says whether there are any.
+ */
+bool guplab_point_entered(unsigned int point, const unsigned long *args, u32 *ids);
+void guplab_point_left(const u32 *ids);
 
 /* What has a different name in every other version of the kernel crate. */
 struct module *guplab_this_module(void);
 
 /* Tasks and time. */
 bool guplab_fatal_signal_pending(void);
+bool guplab_in_task(void);
+bool guplab_irqs_disabled(void);
+void guplab_cpu_relax(void);
 void guplab_cond_resched(void);
 unsigned long guplab_local_irq_save(void);
 void guplab_local_irq_restore(unsigned long flags);
 unsigned long guplab_rlimit_memlock(void);
 unsigned long guplab_task_size_max(void);
+
+/* What a function was told: whose memory, and which address. */
+struct mm_struct *guplab_vma_mm(const struct vm_area_struct *vma);
+unsigned long guplab_vma_start(const struct vm_area_struct *vma);
+unsigned long guplab_vma_end(const struct vm_area_struct *vma);
 
 /* mm->pinned_vm. */
 u64 guplab_pinned_vm_add(struct mm_struct *mm, unsigned long nr_pages);

@@ -7,6 +7,7 @@ use crate::{
         self,
         Collapse, //
     },
+    delay,
     flags::{
         PinMode,
         Way, //
@@ -16,6 +17,10 @@ use crate::{
         self,
         PinRequest, //
     },
+    hint::{
+        self,
+        Hint, //
+    },
     mm,
     range::UserRange,
     session::Session,
@@ -24,8 +29,10 @@ use crate::{
         self,
         guplab_check,
         guplab_collapse,
+        guplab_delay,
         guplab_dma,
         guplab_hammer,
+        guplab_hint,
         guplab_info,
         guplab_inspect,
         guplab_page,
@@ -61,6 +68,8 @@ pub(crate) fn dispatch(session: &Session, cmd: u32, arg: usize) -> Result {
         uapi::GUPLAB_IOC_HAMMER => exchange(arg, |request| hammer(session, request)),
         uapi::GUPLAB_IOC_COLLAPSE => exchange(arg, |request| collapse(session, request)),
         uapi::GUPLAB_IOC_STATS => exchange(arg, |request| stats(session, request)),
+        uapi::GUPLAB_IOC_DELAY => delay(session, arg),
+        uapi::GUPLAB_IOC_HINT => exchange(arg, |request| hint(session, request)),
         _ => Err(ENOTTY),
     }
 }
@@ -87,6 +96,9 @@ fn info() -> guplab_info {
         (uapi::GUPLAB_FEATURE_THP, cfg!(CONFIG_TRANSPARENT_HUGEPAGE)),
         (uapi::GUPLAB_FEATURE_HUGETLB, cfg!(CONFIG_HUGETLB_PAGE)),
         (uapi::GUPLAB_FEATURE_DEBUG_VM, cfg!(CONFIG_DEBUG_VM)),
+        (uapi::GUPLAB_FEATURE_DELAY, cfg!(CONFIG_KRETPROBES)),
+        (uapi::GUPLAB_FEATURE_NOTIFIER, cfg!(CONFIG_MMU_NOTIFIER)),
+        (uapi::GUPLAB_FEATURE_HINT, hint::is_supported()),
     ] {
         if there {
             features |= u64::from(feature);
@@ -110,6 +122,7 @@ fn pin(session: &Session, arg: UserSlice) -> Result {
     let (mut reader, mut writer) = arg.reader_writer();
     let mut pin = reader.read::<guplab_pin>()?;
     let request = PinRequest::try_from(&pin)?;
+    delay::pass_gate(session.account().id, pin.gate)?;
     let (handle, pages, start_ns, end_ns) = session.pin(&request)?;
     pin.handle = handle;
     pin.start_ns = start_ns;
@@ -215,6 +228,7 @@ fn check(session: &Session, request: &mut guplab_check) -> Result {
 fn hammer(session: &Session, request: &mut guplab_hammer) -> Result {
     let checked = Hammer::try_from(&*request)?;
     let mm = mm::mm_of(0)?;
+    delay::pass_gate(session.account().id, request.gate)?;
     let ended = checked.run(&mm, request);
     session.count(|c| &c.hammer_calls, request.calls);
     session.count(|c| &c.hammer_pages, request.pages);
@@ -226,6 +240,7 @@ fn hammer(session: &Session, request: &mut guplab_hammer) -> Result {
 fn collapse(session: &Session, request: &mut guplab_collapse) -> Result {
     let checked = Collapse::try_from(&*request)?;
     let mm = mm::mm_of(request.pid)?;
+    delay::pass_gate(session.account().id, request.gate)?;
     let done = checked.run(&mm, request);
     session.count(|c| &c.collapses, 1);
     session.count(|c| &c.collapsed, u64::from(request.result == 0));
@@ -242,5 +257,33 @@ fn stats(session: &Session, request: &mut guplab_stats) -> Result {
         uapi::GUPLAB_STATS_MODULE => TOTALS.fill(request),
         _ => return Err(EINVAL),
     }
+    Ok(())
+}
+
+#[inline(never)]
+fn delay(session: &Session, arg: UserSlice) -> Result {
+    let (mut reader, mut writer) = arg.reader_writer();
+    let mut request = reader.read::<guplab_delay>()?;
+    let owner = session.account().id;
+    delay::command(owner, &mut request)?;
+    // Nobody could disarm a point whose id got lost.
+    writer.write(&request).inspect_err(|_| {
+        if request.op == uapi::GUPLAB_DELAY_ARM {
+            let mut undo = guplab_delay {
+                op: uapi::GUPLAB_DELAY_DISARM,
+                id: request.id,
+                ..Default::default()
+            };
+            let _ = delay::command(owner, &mut undo);
+        }
+    })
+}
+
+#[inline(never)]
+fn hint(session: &Session, request: &mut guplab_hint) -> Result {
+    let checked = Hint::try_from(&*request)?;
+    let mm = mm::mm_of(request.pid)?;
+    delay::pass_gate(session.account().id, request.gate)?;
+    request.updated = checked.run(&mm)?;
     Ok(())
 }

@@ -8,11 +8,12 @@
  * Returns the address of a kernel function that is not exported, or 0 where there is none or it
  * can't be called soundly: with control-flow integrity an indirect call needs a type hash that a
  * module can't know. kallsyms_lookup_name() is not exported either; registering a probe looks the
- * name up, and the probe is gone again before anything can hit it.
+ * name up, and the probe is gone again.
  */
 unsigned long guplab_symbol_address(const char *name)
 {
-	struct kprobe kp = { .symbol_name = name };
+	/* A disabled probe changes no code. */
+	struct kprobe kp = { .symbol_name = name, .flags = KPROBE_FLAG_DISABLED };
 	unsigned long addr;
 
 	if (IS_ENABLED(CONFIG_CFI) || IS_ENABLED(CONFIG_CFI_CLANG))

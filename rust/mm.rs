@@ -29,7 +29,7 @@ pub(crate) fn mm_of(pid: i32) -> Result<ARef<MmWithUser>> {
 }
 
 /// Returns whether the caller has `CAP_SYS_ADMIN`.
-fn is_admin() -> bool {
+pub(crate) fn is_admin() -> bool {
     // SAFETY: The capability exists.
     unsafe { bindings::capable(bindings::CAP_SYS_ADMIN as i32) }
 }

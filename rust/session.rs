@@ -6,6 +6,7 @@
 //! nothing that can fault on user memory or wait for another task happens under either.
 
 use crate::{
+    delay,
     held::{
         Held,
         PinRequest, //
@@ -218,6 +219,7 @@ impl Session {
 #[pinned_drop]
 impl PinnedDrop for Session {
     fn drop(self: Pin<&mut Self>) {
+        delay::disarm_all(self.account.id);
         loop {
             // One at a time: a session can hold a million.
             let mut table = self.table.lock();

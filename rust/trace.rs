@@ -12,7 +12,11 @@ use crate::{
     range::UserRange,
     uapi, //
 };
-use kernel::jump_label::static_branch_unlikely;
+use kernel::{
+    jump_label::static_branch_unlikely,
+    prelude::*,
+    str::CStrExt, //
+};
 
 /// Calls the event `$name` with arguments that are evaluated only if it is enabled.
 macro_rules! event {
@@ -79,6 +83,25 @@ pub(crate) fn hammer(hammer: &uapi::guplab_hammer) {
         hammer.pages,
         hammer.mismatches,
         hammer.elapsed_ns,
+    ));
+}
+
+/// Records that a task came to a delay point at `at_ns`.
+#[inline]
+pub(crate) fn window(
+    point: &'static CStr,
+    is_return: bool,
+    (at_ns, held_ns): (u64, u64),
+    met: bool,
+    addr: usize,
+) {
+    event!(window(
+        point.as_char_ptr(),
+        is_return,
+        at_ns,
+        held_ns,
+        met,
+        addr
     ));
 }
 

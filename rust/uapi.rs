@@ -52,6 +52,8 @@ request! {
     guplab_hammer 152 GUPLAB_IOC_HAMMER = _IOWR 0x66;
     guplab_collapse 48 GUPLAB_IOC_COLLAPSE = _IOWR 0x67;
     guplab_stats 128 GUPLAB_IOC_STATS = _IOWR 0x68;
+    guplab_delay 376 GUPLAB_IOC_DELAY = _IOWR 0x69;
+    guplab_hint 32 GUPLAB_IOC_HINT = _IOWR 0x6a;
 }
 
 static_assert!(size_of::<guplab_page>() == 64);

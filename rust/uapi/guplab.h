@@ -26,6 +26,8 @@
  * * %GUPLAB_IOC_HAMMER, &struct guplab_hammer: pins, uses and unpins in a loop
  * * %GUPLAB_IOC_COLLAPSE, &struct guplab_collapse: MADV_COLLAPSE
  * * %GUPLAB_IOC_STATS, &struct guplab_stats: tells what was done
+ * * %GUPLAB_IOC_DELAY, &struct guplab_delay: delays tasks at a point of the kernel
+ * * %GUPLAB_IOC_HINT, &struct guplab_hint: sets NUMA hints
  *
  * Errors common to all commands:
  *
@@ -34,7 +36,8 @@
  *             overflowing or too large range, kernel address, flags that this way of pinning
  *             can't take
  * EFAULT      the request or a buffer that it names can't be read or written
- * ENOENT      @handle names no pin of this session (never did, or was unpinned)
+ * ENOENT      @handle or @gate names no pin or armed point of this session (never did, or no
+ *             longer does)
  * EPERM       CAP_SYS_ADMIN is missing, or the pin was not made for writing
  * ESRCH       no process @pid, or it has no memory of its own any more
  * ENOTTY      unknown command
@@ -61,6 +64,12 @@
 #define GUPLAB_MAX_BATCH	(1U << 14)	/* pages that HAMMER holds at a time */
 #define GUPLAB_MAX_NS		60000000000ULL	/* nanoseconds in one HAMMER */
 #define GUPLAB_MAX_COLLAPSE	(1UL << 30)	/* bytes in one COLLAPSE */
+#define GUPLAB_MAX_HINT		(1UL << 30)	/* bytes in one HINT */
+#define GUPLAB_MAX_DELAYS	16U		/* points armed by one session */
+#define GUPLAB_MAX_DELAY_NS	20000000U	/* nanoseconds of one delay */
+#define GUPLAB_MAX_IRQS_OFF_NS	2000000U	/* the same where interrupts are off */
+#define GUPLAB_MAX_GATE_NS	100000000U	/* nanoseconds before a gate opens by itself */
+#define GUPLAB_NR_GAPS		32		/* buckets of a histogram of DELAY */
 
 /**
  * enum guplab_feature - bits of &struct guplab_info.features
@@ -68,12 +77,19 @@
  * @GUPLAB_FEATURE_THP: The kernel has transparent huge pages.
  * @GUPLAB_FEATURE_HUGETLB: The kernel has hugetlb.
  * @GUPLAB_FEATURE_DEBUG_VM: The kernel checks its own mm invariants (CONFIG_DEBUG_VM).
+ * @GUPLAB_FEATURE_DELAY: DELAY can arm kernel functions (CONFIG_KRETPROBES); the points that this
+ *	kernel has are told by %GUPLAB_DELAY_QUERY.
+ * @GUPLAB_FEATURE_NOTIFIER: DELAY can arm %GUPLAB_POINT_NOTIFIER (CONFIG_MMU_NOTIFIER).
+ * @GUPLAB_FEATURE_HINT: HINT works: change_prot_numa() was found and may be called.
  */
 enum guplab_feature {
 	GUPLAB_FEATURE_COLLAPSE	= 1 << 0,
 	GUPLAB_FEATURE_THP	= 1 << 1,
 	GUPLAB_FEATURE_HUGETLB	= 1 << 2,
 	GUPLAB_FEATURE_DEBUG_VM	= 1 << 3,
+	GUPLAB_FEATURE_DELAY	= 1 << 4,
+	GUPLAB_FEATURE_NOTIFIER	= 1 << 5,
+	GUPLAB_FEATURE_HINT	= 1 << 6,
 };
 
 /**
@@ -150,7 +166,8 @@ enum guplab_pin_flag {
  * @end_ns: out: time after it returned
  * @pinned: out: pages that are pinned now. The kernel function is called once, and less than
  *	@nr_pages is a success, as it is in the kernel.
- * @reserved: in: zero
+ * @gate: in: 0, or the id of a point that this session has armed by DELAY: begin when a task is
+ *	inside its function, or else after %GUPLAB_MAX_GATE_NS
  *
  * Where no page could be pinned the command fails with the kernel function's error, and with EFAULT
  * where that returned 0 (as get_user_pages_fast_only() does). ENOMEM: no memory, or RLIMIT_MEMLOCK
@@ -166,7 +183,7 @@ struct guplab_pin {
 	__aligned_u64 start_ns;
 	__aligned_u64 end_ns;
 	__u32 pinned;
-	__u32 reserved;
+	__u32 gate;
 };
 
 /**
@@ -428,7 +445,7 @@ enum guplab_hammer_flag {
  * @bad_flags: out: the &enum guplab_hammer_flag whose check failed first
  * @hold: in: pins that are held until all of them are released by one call; 0 is 1. At most
  *	%GUPLAB_MAX_BATCH pages are held at a time.
- * @reserved: in: zero
+ * @gate: in: as in &struct guplab_pin
  *
  * The loop allocates nothing, takes no lock of its own and prints nothing. A signal ends it with
  * EINTR and everything that was counted.
@@ -457,7 +474,7 @@ struct guplab_hammer {
 	__aligned_u64 bad_call;
 	__aligned_u64 elapsed_ns;
 	__u32 hold;
-	__u32 reserved;
+	__u32 gate;
 };
 
 /**
@@ -468,7 +485,7 @@ struct guplab_hammer {
  * @flags: in: zero
  * @result: out: what MADV_COLLAPSE returned: 0 or a negative error number, as from madvise(2).
  *	The command itself succeeds whenever the call was made.
- * @reserved: in: zero
+ * @gate: in: as in &struct guplab_pin
  * @start_ns: out: time before the call
  * @end_ns: out: time after it
  *
@@ -484,7 +501,7 @@ struct guplab_collapse {
 	__s32 pid;
 	__u32 flags;
 	__s32 result;
-	__u32 reserved;
+	__u32 gate;
 	__aligned_u64 start_ns;
 	__aligned_u64 end_ns;
 };
@@ -539,6 +556,213 @@ struct guplab_stats {
 	__aligned_u64 collapsed;
 };
 
+/**
+ * enum guplab_point - where tasks can be delayed: kernel functions, at entry and at return
+ * @GUPLAB_POINT_TRY_GRAB_FOLIO_FAST: mm/gup.c, interrupts off: entry is after the read of the page
+ *	table and before the pin, return is after the pin and before the entry is read again
+ * @GUPLAB_POINT_GUP_FAST_FOLIO_ALLOWED: mm/gup.c, interrupts off: after the entry was read again
+ * @GUPLAB_POINT_GUP_PUT_FOLIO: mm/gup.c: GUP gives back a page, as fast GUP does to back off
+ * @GUPLAB_POINT_GUP_LONGTERM_LOCKED: mm/gup.c __gup_longterm_locked(): the slow path, to which fast
+ *	GUP falls back
+ * @GUPLAB_POINT_PMDP_COLLAPSE_FLUSH: mm/pgtable-generic.c: entry is before collapse clears the PMD,
+ *	return is after that and the TLB flush
+ * @GUPLAB_POINT_TLB_REMOVE_TABLE_SYNC_ONE: mm/mmu_gather.c: the IPI after which no fast GUP walks a
+ *	page table any more that was unlinked before
+ * @GUPLAB_POINT_CLEAR_PTES: include/linux/pgtable.h, as called by mm/khugepaged.c: collapse clears
+ *	the PTEs of what it has copied
+ * @GUPLAB_POINT_TRY_COLLAPSE_PTE_MAPPED_THP: mm/khugepaged.c: collapse of file memory whose page
+ *	cache is huge already
+ * @GUPLAB_POINT_PGTABLE_TRANS_HUGE_DEPOSIT: mm/pgtable-generic.c: in fork, between sharing a huge
+ *	page and write-protecting its PMD; also in collapse and in huge page faults
+ * @GUPLAB_POINT_COPY_PAGE_RANGE: mm/memory.c: fork copies one VMA
+ * @GUPLAB_POINT_SPLIT_HUGE_PMD_LOCKED: mm/huge_memory.c: a PMD becomes PTEs
+ * @GUPLAB_POINT_FOLIO_SPLIT: mm/huge_memory.c __folio_split(): a folio becomes smaller ones
+ * @GUPLAB_POINT_MFILL_ATOMIC_INSTALL_PTE: mm/userfaultfd.c: UFFDIO_COPY maps a page
+ * @GUPLAB_POINT_MFILL_ATOMIC_PTE_ZEROPAGE: mm/userfaultfd.c: UFFDIO_ZEROPAGE
+ * @GUPLAB_POINT_GUARD_INSTALL_PTE_ENTRY: mm/madvise.c: MADV_GUARD_INSTALL, where there is a page
+ *	table
+ * @GUPLAB_POINT_ZAP_HUGE_PMD: mm/huge_memory.c: zap of a PMD, which frees the deposited page table
+ *	at once
+ * @GUPLAB_POINT_TLB_REMOVE_TABLE: mm/mmu_gather.c: a page table is handed over to be freed
+ * @GUPLAB_POINT_PTE_FREE_DEFER: mm/pgtable-generic.c: a page table is freed after a grace period
+ * @GUPLAB_POINT_CHANGE_PROTECTION: mm/mprotect.c: mprotect(), NUMA hints, userfaultfd's
+ *	write-protection
+ * @GUPLAB_POINT_NUMA_MIGRATE_CHECK: mm/memory.c: a NUMA hinting fault
+ * @GUPLAB_POINT_TRY_TO_MIGRATE_ONE: mm/rmap.c: migration, or a split, unmaps a page
+ * @GUPLAB_POINT_TRY_TO_UNMAP_ONE: mm/rmap.c: reclaim unmaps a page
+ * @GUPLAB_POINT_GET_FUTEX_KEY: kernel/futex/core.c: pins the page of a shared futex for a moment
+ * @GUPLAB_POINT_MOVE_PAGE_TABLES: mm/mremap.c
+ * @GUPLAB_POINT_HUGE_PMD_UNSHARE: mm/hugetlb.c __huge_pmd_unshare(): a page table shared between
+ *	processes is left
+ * @GUPLAB_POINT_REPLACE_PAGE: mm/ksm.c: KSM replaces a page by a merged one
+ * @GUPLAB_POINT_GUARD_INSTALL_PMD_ENTRY: mm/madvise.c: MADV_GUARD_INSTALL, before it locks the page
+ *	table
+ * @GUPLAB_POINT_DO_WP_PAGE: mm/memory.c: a write fault on a page that is mapped for reading only
+ * @GUPLAB_POINT_LOCK_VMA: mm/mmap_lock.c lock_vma_under_rcu(): a page fault of userspace begins
+ * @GUPLAB_POINT_PTE_OFFSET_MAP_RW_NOLOCK: mm/pgtable-generic.c: a page table is looked up and not
+ *	locked: by collapse between its check and its removal of a page table of a file, and by
+ *	every page fault
+ * @GUPLAB_POINT_USERFAULTFD_REGISTER_RANGE: mm/userfaultfd.c: UFFDIO_REGISTER
+ * @GUPLAB_POINT_NOTIFIER: the MMU notifiers of the process: entry is invalidate_range_start(),
+ *	return is invalidate_range_end()
+ * @GUPLAB_NR_POINTS: how many there are
+ */
+enum guplab_point {
+	GUPLAB_POINT_TRY_GRAB_FOLIO_FAST,
+	GUPLAB_POINT_GUP_FAST_FOLIO_ALLOWED,
+	GUPLAB_POINT_GUP_PUT_FOLIO,
+	GUPLAB_POINT_GUP_LONGTERM_LOCKED,
+	GUPLAB_POINT_PMDP_COLLAPSE_FLUSH,
+	GUPLAB_POINT_TLB_REMOVE_TABLE_SYNC_ONE,
+	GUPLAB_POINT_CLEAR_PTES,
+	GUPLAB_POINT_TRY_COLLAPSE_PTE_MAPPED_THP,
+	GUPLAB_POINT_PGTABLE_TRANS_HUGE_DEPOSIT,
+	GUPLAB_POINT_COPY_PAGE_RANGE,
+	GUPLAB_POINT_SPLIT_HUGE_PMD_LOCKED,
+	GUPLAB_POINT_FOLIO_SPLIT,
+	GUPLAB_POINT_MFILL_ATOMIC_INSTALL_PTE,
+	GUPLAB_POINT_MFILL_ATOMIC_PTE_ZEROPAGE,
+	GUPLAB_POINT_GUARD_INSTALL_PTE_ENTRY,
+	GUPLAB_POINT_ZAP_HUGE_PMD,
+	GUPLAB_POINT_TLB_REMOVE_TABLE,
+	GUPLAB_POINT_PTE_FREE_DEFER,
+	GUPLAB_POINT_CHANGE_PROTECTION,
+	GUPLAB_POINT_NUMA_MIGRATE_CHECK,
+	GUPLAB_POINT_TRY_TO_MIGRATE_ONE,
+	GUPLAB_POINT_TRY_TO_UNMAP_ONE,
+	GUPLAB_POINT_GET_FUTEX_KEY,
+	GUPLAB_POINT_MOVE_PAGE_TABLES,
+	GUPLAB_POINT_HUGE_PMD_UNSHARE,
+	GUPLAB_POINT_REPLACE_PAGE,
+	GUPLAB_POINT_GUARD_INSTALL_PMD_ENTRY,
+	GUPLAB_POINT_DO_WP_PAGE,
+	GUPLAB_POINT_LOCK_VMA,
+	GUPLAB_POINT_PTE_OFFSET_MAP_RW_NOLOCK,
+	GUPLAB_POINT_USERFAULTFD_REGISTER_RANGE,
+	GUPLAB_POINT_NOTIFIER,
+	GUPLAB_NR_POINTS,
+};
+
+/**
+ * enum guplab_delay_op - what DELAY does
+ * @GUPLAB_DELAY_QUERY: Tell whether @point can be armed on this kernel, and with which
+ *	&enum guplab_delay_flag. Needs no right, and arms nothing.
+ * @GUPLAB_DELAY_ARM: Arm @point. Needs CAP_SYS_ADMIN.
+ * @GUPLAB_DELAY_DISARM: Disarm @id. Waits until nobody is being delayed there. Closing the session
+ *	disarms everything.
+ * @GUPLAB_DELAY_READ: Read the counters of @id.
+ * @GUPLAB_DELAY_WAIT: Wait until a task is inside the function of @id, @entry_ns at most. ETIMEDOUT
+ *	if none came.
+ */
+enum guplab_delay_op {
+	GUPLAB_DELAY_QUERY,
+	GUPLAB_DELAY_ARM,
+	GUPLAB_DELAY_DISARM,
+	GUPLAB_DELAY_READ,
+	GUPLAB_DELAY_WAIT,
+};
+
+/**
+ * enum guplab_delay_flag - whom a delay concerns
+ * @GUPLAB_DELAY_ANY_TASK: Any task, khugepaged for one, that works on the process's memory, instead
+ *	of the process's own threads. For points that are told whose memory they work on. Always
+ *	set for %GUPLAB_POINT_NOTIFIER.
+ * @GUPLAB_DELAY_ADDR: Only for calls that concern @addr and @len. For points that are told an
+ *	address.
+ */
+enum guplab_delay_flag {
+	GUPLAB_DELAY_ANY_TASK	= 1 << 0,
+	GUPLAB_DELAY_ADDR	= 1 << 1,
+};
+
+/**
+ * struct guplab_delay - delay tasks at a point, and count how they meet there
+ * @op: in: &enum guplab_delay_op
+ * @point: in: &enum guplab_point (QUERY, ARM)
+ * @id: in: names the armed point (DISARM, READ, WAIT); out: that name, never used twice (ARM)
+ * @flags: in: &enum guplab_delay_flag bits (ARM); out: those that the point can take (QUERY)
+ * @pid: in: the process whose threads are delayed (ARM)
+ * @partner: in: @id of another armed point of this session whose tasks these are to meet, or 0
+ *	(ARM). The two become each other's partner.
+ * @addr: in: start of the range with %GUPLAB_DELAY_ADDR (ARM)
+ * @len: in: its bytes (ARM)
+ * @entry_ns: in: delay at entry, at most %GUPLAB_MAX_DELAY_NS (ARM). With a partner it ends as soon
+ *	as a task is inside the partner's function. The longest time to wait, with the same bound
+ *	(WAIT).
+ * @return_ns: in: the same at return (ARM)
+ * @entry_linger_ns: in: what is waited in addition after a task was met at entry, at random up to
+ *	this time (ARM)
+ * @return_linger_ns: in: the same at return (ARM)
+ * @passes: out: calls of the function that concern this delay (READ, as all that follows)
+ * @irqs_off: out: those with interrupts off; for gup_put_folio() they are the back-offs of fast GUP
+ * @held: out: delays that were made
+ * @held_ns: out: time that they took
+ * @longest_ns: out: the longest of them
+ * @alone: out: delays that ended without having met a task of the partner
+ * @met: out: calls of the partner's function while a task was inside this one
+ * @missed: out: calls that could not be watched, because too many were going on
+ * @gaps: out: calls by the time since the partner's function was entered before, if this is the
+ *	first call after that: number i counts times from 2^i ns up to 2^(i+1) ns, the last one all
+ *	that are longer
+ *
+ * A task is inside a function from its entry to its return, delays included. A task waits without
+ * sleeping; where interrupts are off never longer than %GUPLAB_MAX_IRQS_OFF_NS, for the other one
+ * may need this CPU to answer an interrupt. After a delay the point delays nobody for as long as
+ * the delay took, so that a call that passes it often takes twice its time at most.
+ *
+ * EOPNOTSUPP: this kernel does not have the function, has it only inlined, or has no kprobes; no
+ * MMU notifiers. ENOENT: no such @id or @partner in this session. ENOSPC: too many delays are
+ * armed, %GUPLAB_MAX_DELAYS in a session and a few times that in all.
+ */
+struct guplab_delay {
+	__u32 op;
+	__u32 point;
+	__u32 id;
+	__u32 flags;
+	__s32 pid;
+	__u32 partner;
+	__aligned_u64 addr;
+	__aligned_u64 len;
+	__u32 entry_ns;
+	__u32 return_ns;
+	__u32 entry_linger_ns;
+	__u32 return_linger_ns;
+	__aligned_u64 passes;
+	__aligned_u64 irqs_off;
+	__aligned_u64 held;
+	__aligned_u64 held_ns;
+	__aligned_u64 longest_ns;
+	__aligned_u64 alone;
+	__aligned_u64 met;
+	__aligned_u64 missed;
+	__aligned_u64 gaps[GUPLAB_NR_GAPS];
+};
+
+/**
+ * struct guplab_hint - set NUMA hints, as NUMA balancing does
+ * @addr: in: page-aligned start
+ * @len: in: bytes, a multiple of the page size, at most %GUPLAB_MAX_HINT; all in one VMA
+ * @pid: in: the process whose memory is hinted
+ * @gate: in: as in &struct guplab_pin
+ * @updated: out: pages whose entry became a hint
+ *
+ * Where mm/mempolicy.c folio_can_map_prot_numa() sees no use in a hint none is set: above all for
+ * pages that are pinned, that other processes share, or that KSM has merged, and for all pages of
+ * ordinary memory while kernel.numa_balancing has not bit 0. A VMA that NUMA balancing leaves
+ * alone (hugetlb, PROT_NONE, VM_IO, VM_PFNMAP, VM_MIXEDMAP) gets no hint either. Its policy is not
+ * looked at.
+ *
+ * EFAULT: nothing is mapped at @addr. EINVAL: the range ends behind the VMA. EOPNOTSUPP: the kernel
+ * has no NUMA balancing, or change_prot_numa() can't be called from a module there.
+ */
+struct guplab_hint {
+	__aligned_u64 addr;
+	__aligned_u64 len;
+	__s32 pid;
+	__u32 gate;
+	__aligned_u64 updated;
+};
+
 #define GUPLAB_IOC_MAGIC	'G'
 #define GUPLAB_IOC_INFO		_IOR(GUPLAB_IOC_MAGIC, 0x60, struct guplab_info)
 #define GUPLAB_IOC_PIN		_IOWR(GUPLAB_IOC_MAGIC, 0x61, struct guplab_pin)
@@ -549,5 +773,7 @@ struct guplab_stats {
 #define GUPLAB_IOC_HAMMER	_IOWR(GUPLAB_IOC_MAGIC, 0x66, struct guplab_hammer)
 #define GUPLAB_IOC_COLLAPSE	_IOWR(GUPLAB_IOC_MAGIC, 0x67, struct guplab_collapse)
 #define GUPLAB_IOC_STATS	_IOWR(GUPLAB_IOC_MAGIC, 0x68, struct guplab_stats)
+#define GUPLAB_IOC_DELAY	_IOWR(GUPLAB_IOC_MAGIC, 0x69, struct guplab_delay)
+#define GUPLAB_IOC_HINT		_IOWR(GUPLAB_IOC_MAGIC, 0x6a, struct guplab_hint)
 
 #endif /* _GUPLAB_UAPI_H */

@@ -15,3 +15,5 @@ SIZE(guplab_check, 48);
 SIZE(guplab_hammer, 152);
 SIZE(guplab_collapse, 48);
 SIZE(guplab_stats, 128);
+SIZE(guplab_delay, 376);
+SIZE(guplab_hint, 32);

@@ -19,7 +19,7 @@ mod generated {
 pub use generated::*;
 
 /// Every command: its name, the size of its request and its ioctl number.
-pub const COMMANDS: [(&str, usize, u32); 9] = [
+pub const COMMANDS: [(&str, usize, u32); 11] = [
     ("INFO", size_of::<guplab_info>(), GUPLAB_IOC_INFO),
     ("PIN", size_of::<guplab_pin>(), GUPLAB_IOC_PIN),
     ("UNPIN", size_of::<guplab_unpin>(), GUPLAB_IOC_UNPIN),
@@ -33,6 +33,8 @@ pub const COMMANDS: [(&str, usize, u32); 9] = [
         GUPLAB_IOC_COLLAPSE,
     ),
     ("STATS", size_of::<guplab_stats>(), GUPLAB_IOC_STATS),
+    ("DELAY", size_of::<guplab_delay>(), GUPLAB_IOC_DELAY),
+    ("HINT", size_of::<guplab_hint>(), GUPLAB_IOC_HINT),
 ];
 
 // The layout that the header promises to every caller. The module asserts the same.
@@ -47,6 +49,8 @@ const _: () = {
     assert!(size_of::<guplab_hammer>() == 152);
     assert!(size_of::<guplab_collapse>() == 48);
     assert!(size_of::<guplab_stats>() == 128);
+    assert!(size_of::<guplab_delay>() == 376);
+    assert!(size_of::<guplab_hint>() == 32);
 };
 
 // The numbers where ioctl numbers are encoded as in asm-generic/ioctl.h.
@@ -61,4 +65,6 @@ const _: () = {
     assert!(GUPLAB_IOC_HAMMER == 0xc098_4766);
     assert!(GUPLAB_IOC_COLLAPSE == 0xc030_4767);
     assert!(GUPLAB_IOC_STATS == 0xc080_4768);
+    assert!(GUPLAB_IOC_DELAY == 0xc178_4769);
+    assert!(GUPLAB_IOC_HINT == 0xc020_476a);
 };

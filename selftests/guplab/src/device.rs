@@ -199,14 +199,39 @@ impl Session {
 
     /// Calls MADV_COLLAPSE from the kernel (COLLAPSE), and returns what it returned and when.
     pub fn collapse(&self, pid: i32, addr: usize, len: usize) -> Result<sys::guplab_collapse> {
+        self.collapse_after(0, pid, addr, len)
+    }
+
+    /// As [`Session::collapse`], when somebody is at an armed point ([`crate::Gate::id`]).
+    pub fn collapse_after(
+        &self,
+        gate: u32,
+        pid: i32,
+        addr: usize,
+        len: usize,
+    ) -> Result<sys::guplab_collapse> {
         let mut raw = sys::guplab_collapse {
             addr: addr as u64,
             len: len as u64,
             pid,
+            gate,
             ..Default::default()
         };
         self.command(sys::GUPLAB_IOC_COLLAPSE, &mut raw)?;
         Ok(raw)
+    }
+
+    /// Sets NUMA hints (HINT) in memory of this process, when somebody is at an armed point
+    /// ([`crate::Gate::id`]; 0 for at once). Returns how many pages are hinted that were not.
+    pub fn hint(&self, gate: u32, addr: usize, len: usize) -> Result<u64> {
+        let mut raw = sys::guplab_hint {
+            addr: addr as u64,
+            len: len as u64,
+            gate,
+            ..Default::default()
+        };
+        self.command(sys::GUPLAB_IOC_HINT, &mut raw)?;
+        Ok(raw.updated)
     }
 
     /// Reads counters (STATS), of this session or of the module.

@@ -4,6 +4,7 @@
 //! - [`Session`] is one open `/dev/guplab`, with one method a command; [`Pin`] is a held pin.
 //! - [`Mapping`] is memory of a verified [`Kind`].
 //! - [`Child`] is a forked process that is always reaped; [`SharedPage`] is where it reports.
+//! - [`Delay`] is an armed delay point; [`Point`] names it.
 //! - [`duel()`] brings two actors together on two CPUs, round by round.
 //! - [`Oracle`] decides; [`KernelState`] reads what the kernel itself complains about.
 //! - [`Ktap`] writes results the way kernel tests do.
@@ -11,6 +12,7 @@
 pub mod address;
 pub mod child;
 pub mod cpu;
+pub mod delay;
 pub mod device;
 pub mod duel;
 pub mod kernel;
@@ -21,8 +23,10 @@ pub mod page;
 pub mod pin;
 pub mod rng;
 pub mod shared;
+pub mod trace;
 
 pub use child::{Child, Ended, fork_child};
+pub use delay::{Delay, DelayRequest, Gate, Point, Whom};
 pub use device::{Hammer, OpenError, Session};
 pub use duel::{Duel, Span, duel};
 pub use guplab_sys as sys;
@@ -35,6 +39,7 @@ pub use pin::{Pin, PinRequest, Way};
 pub use rng::Rng;
 pub use rustix::io::Errno;
 pub use shared::SharedPage;
+pub use trace::{Event, Tracer};
 
 /// The result of a command: what it returned, or the error number.
 pub type Result<T> = std::result::Result<T, Errno>;

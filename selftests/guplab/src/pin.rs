@@ -71,6 +71,8 @@ pub struct PinRequest {
     pub flags: u32,
     /// Another process, for [`Way::PinRemote`]; else 0.
     pub pid: i32,
+    /// The armed point at which somebody has to be first ([`crate::Gate::id`]); 0 for none.
+    pub gate: u32,
 }
 
 impl PinRequest {
@@ -82,6 +84,7 @@ impl PinRequest {
             way,
             flags,
             pid: 0,
+            gate: 0,
         }
     }
 
@@ -92,6 +95,7 @@ impl PinRequest {
             way: self.way.number(),
             flags: self.flags,
             pid: self.pid,
+            gate: self.gate,
             ..Default::default()
         }
     }

@@ -190,4 +190,26 @@ impl Ground {
         spoil(&mut request);
         self.call(sys::GUPLAB_IOC_STATS, &mut request)
     }
+
+    /// HINT.
+    pub fn hint(&self, spoil: impl FnOnce(&mut sys::guplab_hint)) -> Result<()> {
+        let mut request = sys::guplab_hint {
+            addr: self.mapping.addr() as u64,
+            len: self.mapping.len() as u64,
+            ..Default::default()
+        };
+        spoil(&mut request);
+        self.call(sys::GUPLAB_IOC_HINT, &mut request)
+    }
+
+    /// DELAY. Returns the name of what was armed.
+    pub fn delay(&self, op: u32, spoil: impl FnOnce(&mut sys::guplab_delay)) -> Result<u32> {
+        let mut request = sys::guplab_delay {
+            op,
+            ..Default::default()
+        };
+        spoil(&mut request);
+        self.call(sys::GUPLAB_IOC_DELAY, &mut request)?;
+        Ok(request.id)
+    }
 }

@@ -5,7 +5,7 @@
 use std::os::fd::AsFd;
 
 use guplab::device::{DEVICE_PATH, raw_ioctl};
-use guplab::{Errno, Hammer, Mapping, Result, sys};
+use guplab::{Errno, Hammer, Mapping, Point, Result, sys};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, open};
 
@@ -50,6 +50,19 @@ impl Solo {
         Ok(request.handle)
     }
 
+    /// Pins pages at the same addresses of another process. Returns the handle.
+    pub fn pin_remote(&self, mapping: &Mapping, nr_pages: u32, pid: i32) -> Result<u64> {
+        let mut request = sys::guplab_pin {
+            addr: mapping.addr() as u64,
+            nr_pages,
+            way: sys::GUPLAB_WAY_PIN_REMOTE,
+            pid,
+            ..Default::default()
+        };
+        self.call(sys::GUPLAB_IOC_PIN, &mut request)?;
+        Ok(request.handle)
+    }
+
     /// Unpins.
     pub fn unpin(&self, handle: u64) -> Result<()> {
         let mut request = sys::guplab_unpin {
@@ -85,6 +98,44 @@ impl Solo {
         };
         let done = self.call(sys::GUPLAB_IOC_HAMMER, &mut request);
         (done, request)
+    }
+
+    /// Arms a delay point for a process, 0 for this one, as `set` has it. Returns its name.
+    pub fn arm(
+        &self,
+        point: Point,
+        pid: i32,
+        set: impl FnOnce(&mut sys::guplab_delay),
+    ) -> Result<u32> {
+        let mut request = sys::guplab_delay {
+            op: sys::GUPLAB_DELAY_ARM,
+            point: point.number(),
+            pid,
+            ..Default::default()
+        };
+        set(&mut request);
+        self.call(sys::GUPLAB_IOC_DELAY, &mut request)?;
+        Ok(request.id)
+    }
+
+    /// What an armed point has counted.
+    pub fn read_delay(&self, id: u32) -> Result<sys::guplab_delay> {
+        self.of_delay(sys::GUPLAB_DELAY_READ, id)
+    }
+
+    /// Disarms a point.
+    pub fn disarm(&self, id: u32) -> Result<()> {
+        self.of_delay(sys::GUPLAB_DELAY_DISARM, id).map(|_| ())
+    }
+
+    fn of_delay(&self, op: u32, id: u32) -> Result<sys::guplab_delay> {
+        let mut request = sys::guplab_delay {
+            op,
+            id,
+            ..Default::default()
+        };
+        self.call(sys::GUPLAB_IOC_DELAY, &mut request)?;
+        Ok(request)
     }
 
     /// Collapses a mapping. Returns what MADV_COLLAPSE returned.

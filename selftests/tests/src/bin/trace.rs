@@ -2,10 +2,10 @@
 //! Trace events and debugfs: do they tell what was done?
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
-use guplab::{Hammer, Kind, Mapping, PinRequest, Session, page_size, sys};
+use guplab::{Event, Hammer, Kind, Mapping, PinRequest, Session, Tracer, page_size, sys};
 use guplab_tests::{
     Not, Test, Tested, While, ensure, ensure_eq, fail, memory, open, request, run_all, skip,
 };
@@ -26,54 +26,41 @@ fn main() -> ExitCode {
     ])
 }
 
-/// A tracing instance of this test's own, in which the events of guplab are on.
-struct Trace(PathBuf);
+/// What the kernel traces from now on.
+struct Trace(Tracer);
 
 impl Trace {
     fn start() -> Result<Trace, Not> {
-        let tracefs = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
-            .into_iter()
-            .map(PathBuf::from)
-            .find(|path| path.join("instances").is_dir());
-        let Some(tracefs) = tracefs else {
-            skip!("no tracefs in /sys/kernel/tracing");
-        };
-        let name = format!("guplab-test-{}", std::process::id());
-        let trace = Trace(tracefs.join("instances").join(name));
-        fs::create_dir(&trace.0).while_("making a tracing instance")?;
-        fs::write(trace.0.join("events/guplab/enable"), "1").while_("enabling the events")?;
-        Ok(trace)
+        if !["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
+            .iter()
+            .any(|dir| Path::new(dir).is_dir())
+        {
+            skip!("this kernel has no tracefs");
+        }
+        Ok(Trace(Tracer::start().while_("starting a trace")?))
     }
 
-    /// The lines of an event that name the address.
-    fn lines(&self, event: &str, addr: usize) -> Result<Vec<String>, Not> {
-        let text = fs::read_to_string(self.0.join("trace")).while_("reading the trace")?;
-        let (event, addr) = (format!(" {event}: "), format!("addr={addr:#x} "));
-        Ok(text
-            .lines()
-            .filter(|line| line.contains(&event) && line.contains(&addr))
-            .map(str::to_owned)
-            .collect())
+    /// The events of this name at the address.
+    fn events(&self, name: &str, addr: usize) -> Result<Vec<Event>, Not> {
+        let mut events = self.0.take().while_("reading the trace")?;
+        events.retain(|event| event.name == name && event.number("addr") == Some(addr as u64));
+        Ok(events)
     }
 
-    /// Expects one line of the event, with these fields.
-    fn expect(&self, event: &str, addr: usize, fields: &[&str]) -> Tested {
-        let lines = self.lines(event, addr)?;
-        let [line] = &lines[..] else {
-            fail!("expected one {event} of {addr:#x}, got {lines:?}");
+    /// Expects one such event, with these fields.
+    fn expect(&self, name: &str, addr: usize, fields: &[&str]) -> Tested {
+        let events = self.events(name, addr)?;
+        let [event] = &events[..] else {
+            fail!("expected one {name} of {addr:#x}, got {events:?}");
         };
-        let words: Vec<&str> = line.split_whitespace().collect();
-        for field in fields {
-            ensure!(words.contains(field), "no {field} in: {line}");
+        for expected in fields {
+            let (field, value) = expected.split_once('=').unwrap_or((expected, ""));
+            ensure!(
+                event.field(field) == Some(value),
+                "no {expected} in {event:?}"
+            );
         }
         Ok(())
-    }
-}
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        // An instance that stays is a nuisance, not a failure.
-        let _stays = fs::remove_dir(&self.0);
     }
 }
 
@@ -86,8 +73,8 @@ fn ground() -> Result<(Session, Mapping), Not> {
 fn all_events() -> Tested {
     let trace = Trace::start()?;
     for event in ["pin", "unpin", "collapse", "check", "violation", "hammer"] {
-        let path = trace.0.join(format!("events/guplab/guplab_{event}/format"));
-        ensure!(path.exists(), "no {}", path.display());
+        let path = format!("events/guplab/guplab_{event}/format");
+        ensure!(trace.0.dir().join(&path).exists(), "no {path}");
     }
     Ok(())
 }
@@ -110,7 +97,7 @@ fn pin_and_unpin() -> Tested {
         ],
     )?;
     ensure!(
-        trace.lines("guplab_unpin", mapping.addr())?.is_empty(),
+        trace.events("guplab_unpin", mapping.addr())?.is_empty(),
         "UNPIN was traced before it took place"
     );
     pin.unpin(0).while_("UNPIN")?;
@@ -143,7 +130,7 @@ fn check() -> Tested {
         mapping.addr(),
         &["same=5", "differs=0", "absent=0", "unpinned=0"],
     )?;
-    let violations = trace.lines("guplab_violation", mapping.addr())?;
+    let violations = trace.events("guplab_violation", mapping.addr())?;
     ensure!(violations.is_empty(), "{violations:?}");
     Ok(())
 }
@@ -203,9 +190,7 @@ fn collapse() -> Tested {
 }
 
 fn debugfs(file: &str) -> Result<String, Not> {
-    if !PathBuf::from("/sys/kernel/debug").join("sched").exists()
-        && !PathBuf::from(DEBUGFS).exists()
-    {
+    if !Path::new("/sys/kernel/debug").join("sched").exists() && !Path::new(DEBUGFS).exists() {
         skip!("debugfs is not mounted at /sys/kernel/debug");
     }
     fs::read_to_string(format!("{DEBUGFS}/{file}")).while_("reading debugfs")

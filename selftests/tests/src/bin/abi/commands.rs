@@ -241,8 +241,8 @@ pub(crate) const HAMMER: &[Case] = &[
     ("hammer with an unknown flag", Some(Errno::INVAL), |g| {
         g.hammer(|r| r.flags |= 1 << 5)
     }),
-    ("hammer with reserved", Some(Errno::INVAL), |g| {
-        g.hammer(|r| r.reserved = 1)
+    ("hammer with an unknown gate", Some(Errno::NOENT), |g| {
+        g.hammer(|r| r.gate = 64)
     }),
     (
         "hammer that writes with pins for reading",
@@ -311,8 +311,8 @@ pub(crate) const COLLAPSE: &[Case] = &[
     ("collapse with a flag", Some(Errno::INVAL), |g| {
         g.collapse(|r| r.flags = 1)
     }),
-    ("collapse with reserved", Some(Errno::INVAL), |g| {
-        g.collapse(|r| r.reserved = 1)
+    ("collapse with an unknown gate", Some(Errno::NOENT), |g| {
+        supported_or(g, Some(Errno::NOENT), |g| g.collapse(|r| r.gate = 64))
     }),
     ("collapse of a kernel address", Some(Errno::INVAL), |g| {
         g.collapse(|r| r.addr = KERNEL_ADDRESS)

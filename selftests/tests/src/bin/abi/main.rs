@@ -2,6 +2,8 @@
 //! Every command with right and wrong requests: which error does each of them bring?
 
 mod commands;
+mod delays;
+mod hints;
 mod numbers;
 mod pins;
 mod rights;
@@ -40,11 +42,14 @@ fn main() -> ExitCode {
         commands::HAMMER,
         commands::COLLAPSE,
         commands::STATS,
+        delays::MALFORMED,
+        hints::HINT,
     ]
     .into_iter()
     .flatten()
     .map(|&(name, expected, request)| Test::new(name, move || judge(expected, request)))
     .collect();
+    tests.extend(delays::tests());
     tests.extend(rights::tests());
     run_all(&tests)
 }

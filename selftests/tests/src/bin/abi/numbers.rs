@@ -10,6 +10,7 @@ use crate::Case;
 const DIRECTION: u32 = 3 << 30;
 const SIZE: u32 = 0x3fff << 16;
 const READ: u32 = 2 << 30;
+const WRITE: u32 = 1 << 30;
 const ONE_BYTE: u32 = 1 << 16;
 
 /// A request larger than any, so that a command of a wrong size finds memory.
@@ -30,7 +31,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     ("number 0", Some(Errno::NOTTY), |g| call(g, 0)),
     ("unknown number", Some(Errno::NOTTY), |g| {
-        call(g, sys::GUPLAB_IOC_STATS + 1)
+        call(g, sys::GUPLAB_IOC_HINT + 1)
     }),
     ("number before the first", Some(Errno::NOTTY), |g| {
         call(g, sys::GUPLAB_IOC_INFO - 1)
@@ -46,6 +47,12 @@ pub(crate) const CASES: &[Case] = &[
     }),
     ("hammer of size 0", Some(Errno::NOTTY), |g| {
         call(g, sys::GUPLAB_IOC_HAMMER & !SIZE)
+    }),
+    ("delay of a larger size", Some(Errno::NOTTY), |g| {
+        call(g, sys::GUPLAB_IOC_DELAY + 8 * ONE_BYTE)
+    }),
+    ("delay that only writes", Some(Errno::NOTTY), |g| {
+        call(g, sys::GUPLAB_IOC_DELAY & !DIRECTION | WRITE)
     }),
     ("pin that only reads", Some(Errno::NOTTY), |g| {
         call(g, sys::GUPLAB_IOC_PIN & !DIRECTION | READ)

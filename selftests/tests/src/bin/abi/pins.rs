@@ -92,8 +92,8 @@ pub(crate) const PIN: &[Case] = &[
     ("pin with the last unknown flag", Some(Errno::INVAL), |g| {
         g.pin_by(FAST, 1 << 31)
     }),
-    ("pin with reserved", Some(Errno::INVAL), |g| {
-        g.pin(|r| r.reserved = 1)
+    ("pin with an unknown gate", Some(Errno::NOENT), |g| {
+        g.pin(|r| r.gate = 64)
     }),
     ("pin fast of another process", Some(Errno::INVAL), |g| {
         g.pin(|r| r.pid = 1)

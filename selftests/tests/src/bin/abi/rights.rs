@@ -35,9 +35,28 @@ pub(crate) fn tests() -> Vec<Test> {
             }
             without_rights(Some(Errno::PERM), |g| g.collapse(|r| r.pid = 1))
         }),
+        Test::new("hints of a pid need a capability", || {
+            if !Ground::new()?.session.has(sys::GUPLAB_FEATURE_HINT) {
+                skip!("HINT does not work on this kernel");
+            }
+            without_rights(Some(Errno::PERM), |g| g.hint(|r| r.pid = 1))
+        }),
+        Test::new("arming a delay needs a capability", || {
+            without_rights(Some(Errno::PERM), |g| {
+                g.delay(sys::GUPLAB_DELAY_ARM, |_| ()).map(|_| ())
+            })
+        }),
+        Test::new("asking for a delay point needs no capability", || {
+            without_rights(None, |g| match g.delay(sys::GUPLAB_DELAY_QUERY, |_| ()) {
+                // Whether there is such a point is another matter.
+                Err(Errno::OPNOTSUPP) => Ok(()),
+                asked => asked.map(|_| ()),
+            })
+        }),
         Test::new("a kernel thread has no memory", kernel_thread),
         Test::new("a pin can be short", short_pin),
         Test::new("a pin whose reply is lost is released", lost_reply),
+        Test::new("a point whose id is lost is disarmed", lost_id),
         Test::new("check tells a replaced page", replaced_page),
         Test::new("check tells an absent page", absent_page),
         Test::new("stats count", stats),
@@ -136,6 +155,30 @@ fn lost_reply() -> Tested {
     let after = held().while_("STATS")?;
     ensure_eq!(after.handles, before.handles, "pins held");
     ensure_eq!(after.held_pages, before.held_pages, "pages held");
+    Ok(())
+}
+
+fn lost_id() -> Tested {
+    let ground = Ground::new()?;
+    let anon = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let page = Range::map(page_size(), page_size(), anon, -1).while_("mmap")?;
+    // An ARM of point 0, whose other fields are 0.
+    page.word(0).store(
+        sys::GUPLAB_DELAY_ARM.into(),
+        std::sync::atomic::Ordering::Relaxed,
+    );
+    page.protect(0, page_size(), libc::PROT_READ)
+        .while_("mprotect")?;
+    let arm = || ground.call_at(sys::GUPLAB_IOC_DELAY, page.addr() as u64);
+    // As often as would fill the session if any of them stayed.
+    for _ in 0..sys::GUPLAB_MAX_DELAYS + 1 {
+        match arm() {
+            Err(Errno::OPNOTSUPP) => guplab_tests::skip!("this kernel lacks the function"),
+            done => {
+                ensure_eq!(done, Err(Errno::FAULT), "DELAY");
+            }
+        }
+    }
     Ok(())
 }
 

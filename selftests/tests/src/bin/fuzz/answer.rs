@@ -3,9 +3,10 @@
 
 use guplab::{Errno, Result, page_size, sys};
 
+use crate::delay;
 use crate::request::{PAGE, Passed, Request, bad_mode};
 
-fn bad_range(addr: u64, len: u64, max: u64) -> bool {
+pub(crate) fn bad_range(addr: u64, len: u64, max: u64) -> bool {
     let page = page_size() as u64;
     // Addresses between the two halves are not made here.
     addr % page != 0 || len == 0 || len % page != 0 || len > max || addr >= 1 << 62
@@ -24,7 +25,6 @@ impl Request {
             Request::Pin(r) => {
                 bad_pages(r.addr, r.nr_pages, sys::GUPLAB_MAX_PAGES)
                     || bad_mode(r.way, r.flags)
-                    || r.reserved != 0
                     || r.pid < 0
                     || (r.pid != 0 && r.way != sys::GUPLAB_WAY_PIN_REMOTE)
             }
@@ -48,15 +48,16 @@ impl Request {
                 bad_range(r.addr, r.len, sys::GUPLAB_MAX_COLLAPSE.into())
                     || r.pid < 0
                     || r.flags != 0
-                    || r.reserved != 0
             }
             Request::Stats(r) => r.scope > sys::GUPLAB_STATS_MODULE || r.reserved != 0,
+            Request::Delay(r) => delay::is_malformed(r),
+            Request::Hint(r) => bad_range(r.addr, r.len, sys::GUPLAB_MAX_HINT.into()) || r.pid < 0,
         }
     }
 
     /// Whether the header allows this answer, and a reply like this. Others change mappings and
     /// release pins at any time.
-    pub(crate) fn allows(&self, passed: Passed, answer: Result<()>) -> bool {
+    pub(crate) fn allows(&self, passed: Passed, answer: Result<()>, reply: &Request) -> bool {
         match passed {
             Passed::Null => return answer == Err(Errno::FAULT),
             Passed::AsUnknown => return answer == Err(Errno::NOTTY),
@@ -65,7 +66,7 @@ impl Request {
             _ => {}
         }
         match answer {
-            Ok(()) => !self.is_malformed() && self.reply_is_sound(),
+            Ok(()) => !self.is_malformed() && reply.is_sound(),
             // What is wrong besides may be told instead, but nothing may have been tried.
             Err(error) if self.is_malformed() => matches!(
                 error,
@@ -83,6 +84,7 @@ impl Request {
             Request::Pin(r) => {
                 matches!(error, Errno::FAULT | Errno::NOSPC | Errno::AGAIN)
                     || MEMORY.contains(&error)
+                    || (r.gate != 0 && error == Errno::NOENT)
                     || (r.pid != 0 && PROCESS.contains(&error))
                     || (r.flags & (sys::GUPLAB_PIN_SPLIT_PMD | sys::GUPLAB_PIN_LONGTERM) != 0
                         && error == Errno::OPNOTSUPP)
@@ -100,15 +102,25 @@ impl Request {
                     || (r.pid != 0 && PROCESS.contains(&error))
             }
             Request::Check(_) => error == Errno::NOENT,
-            Request::Hammer(_) => MEMORY.contains(&error),
+            Request::Hammer(r) => MEMORY.contains(&error) || (r.gate != 0 && error == Errno::NOENT),
+            Request::Delay(r) => delay::may_bring(r, error),
+            Request::Hint(r) => {
+                // The range may leave its VMA, or what is mapped there.
+                matches!(
+                    error,
+                    Errno::FAULT | Errno::INVAL | Errno::INTR | Errno::OPNOTSUPP
+                ) || (r.gate != 0 && error == Errno::NOENT)
+                    || (r.pid != 0 && PROCESS.contains(&error))
+            }
             Request::Collapse(r) => {
                 matches!(error, Errno::INTR | Errno::OPNOTSUPP)
+                    || (r.gate != 0 && error == Errno::NOENT)
                     || (r.pid != 0 && PROCESS.contains(&error))
             }
         }
     }
 
-    fn reply_is_sound(&self) -> bool {
+    fn is_sound(&self) -> bool {
         match self {
             Request::Pin(r) => {
                 r.handle != 0 && (1..=r.nr_pages).contains(&r.pinned) && r.start_ns <= r.end_ns
@@ -121,6 +133,8 @@ impl Request {
                     && r.pages <= r.calls * u64::from(r.batch)
             }
             Request::Collapse(r) => r.result <= 0 && r.start_ns <= r.end_ns,
+            Request::Delay(r) if r.op == sys::GUPLAB_DELAY_ARM => r.id != 0,
+            Request::Delay(r) => r.point < sys::GUPLAB_NR_POINTS,
             _ => true,
         }
     }
@@ -133,7 +147,6 @@ fn bad_hammer(r: &sys::guplab_hammer) -> bool {
         || r.way == sys::GUPLAB_WAY_PIN_REMOTE
         || r.pin_flags & sys::GUPLAB_PIN_LONGTERM != 0
         || r.flags >= 1 << 5
-        || r.reserved != 0
         || !(1..=r.nr_pages).contains(&r.batch)
         || u64::from(r.batch) * u64::from(r.hold.max(1)) > sys::GUPLAB_MAX_BATCH.into()
         || r.offset % 8 != 0

@@ -8,6 +8,8 @@
 //! Ranges with userfaultfd are left out, for nobody would resolve their faults: "lifetime" has them.
 
 mod answer;
+mod delay;
+mod keeper;
 mod request;
 mod worker;
 mod zoo;
@@ -25,6 +27,7 @@ use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, fail, run_all, s
 use rustix::fd::OwnedFd;
 use rustix::process::Signal;
 
+use keeper::Keeper;
 use worker::{Board, Ledger, Scratch, Verdict, Worker, open, stats};
 use zoo::Zoo;
 
@@ -43,6 +46,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 struct Report {
     board: Board,
     counters: Tested,
+    delays: Tested,
     children: Tested,
     kernel: Vec<KernelCheck>,
 }
@@ -69,6 +73,8 @@ fn run() -> Result<Report, Not> {
         .map(|_| Ok((open()?, Ledger::new())))
         .collect::<guplab::Result<Vec<_>>>()
         .while_("opening sessions")?;
+    let armed = armed_delays();
+    let keeper = Keeper::hire().while_("arming what must not change")?;
     let before = totals(&sessions)?;
 
     let children = fuzz(seed, &zoo, &board, &sessions)?;
@@ -76,10 +82,13 @@ fn run() -> Result<Report, Not> {
     let children =
         children.and_then(|()| ensure_nothing_else(before, totals(&sessions)?, &sessions));
     drop(sessions);
+    drop(keeper);
+    let delays = compare_delays(armed, armed_delays());
     drop(zoo);
     Ok(Report {
         board,
         counters,
+        delays,
         children,
         kernel: kernel.compare(),
     })
@@ -171,6 +180,20 @@ fn totals(sessions: &[(OwnedFd, Ledger)]) -> Result<[u64; 3], Not> {
     Ok([all.sessions, all.handles, all.held_pages])
 }
 
+/// How many delays are armed, in all sessions.
+fn armed_delays() -> Option<usize> {
+    let text = std::fs::read_to_string("/sys/kernel/debug/guplab/delays").ok()?;
+    Some(text.lines().count())
+}
+
+fn compare_delays(before: Option<usize>, now: Option<usize>) -> Tested {
+    let (Some(before), Some(now)) = (before, now) else {
+        skip!("there is no debugfs to tell what is armed");
+    };
+    ensure_eq!(now, before, "delays that are armed");
+    Ok(())
+}
+
 fn add_up(sessions: &[(OwnedFd, Ledger)]) -> Tested {
     for (number, (session, ledger)) in sessions.iter().enumerate() {
         let told = stats(session.as_fd(), sys::GUPLAB_STATS_SESSION).while_("STATS")?;
@@ -242,6 +265,8 @@ fn main() -> ExitCode {
         "every answer to HAMMER is allowed",
         "every answer to COLLAPSE is allowed",
         "every answer to STATS is allowed",
+        "every answer to DELAY is allowed",
+        "every answer to HINT is allowed",
     ];
     let once: Arc<OnceLock<Result<Report, Not>>> = Arc::default();
     let test = |name, judge: Box<dyn Fn(&Report) -> Tested + Send + Sync>| {
@@ -263,6 +288,10 @@ fn main() -> ExitCode {
     tests.push(test(
         "no killed child leaves a pin",
         Box::new(|report| report.children.clone()),
+    ));
+    tests.push(test(
+        "no delay is left armed",
+        Box::new(|report| report.delays.clone()),
     ));
     tests.push(test(
         "no pin is left",

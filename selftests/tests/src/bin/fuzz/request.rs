@@ -4,10 +4,15 @@
 use guplab::{Rng, page_size, sys};
 use guplab_tests::ground::KERNEL_ADDRESS;
 
+use crate::delay;
 use crate::zoo::Zoo;
 
 /// A request of one command.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a forked child makes them, and may not allocate"
+)]
 pub(crate) enum Request {
     Info(sys::guplab_info),
     Pin(sys::guplab_pin),
@@ -18,6 +23,8 @@ pub(crate) enum Request {
     Hammer(sys::guplab_hammer),
     Collapse(sys::guplab_collapse),
     Stats(sys::guplab_stats),
+    Delay(sys::guplab_delay),
+    Hint(sys::guplab_hint),
 }
 
 /// Where the kernel finds the request.
@@ -42,6 +49,8 @@ pub(crate) struct Ingredients<'a> {
     pub(crate) pid: i32,
     /// The newest handle of the session.
     pub(crate) newest: u64,
+    /// A delay that the session has armed once, or 0.
+    pub(crate) armed: u32,
 }
 
 const KNOWN_PIN_FLAGS: u32 = 0x7f;
@@ -51,7 +60,7 @@ const HAMMER_WORK: u32 = sys::GUPLAB_HAMMER_WRITE | sys::GUPLAB_HAMMER_CHECK_DAT
 /// Bytes of one page's description.
 pub(crate) const PAGE: u64 = size_of::<sys::guplab_page>() as u64;
 
-fn one_in(rng: &mut Rng, n: u32) -> bool {
+pub(crate) fn one_in(rng: &mut Rng, n: u32) -> bool {
     rng.u32(0..n) == 0
 }
 
@@ -65,7 +74,7 @@ pub(crate) fn bad_mode(way: u32, flags: u32) -> bool {
         || (flags & SLOW_ONLY != 0 && !slow)
 }
 
-fn bad_address(rng: &mut Rng, addr: u64) -> u64 {
+pub(crate) fn bad_address(rng: &mut Rng, addr: u64) -> u64 {
     [
         addr + rng.u64(1..4096),
         KERNEL_ADDRESS,
@@ -74,7 +83,7 @@ fn bad_address(rng: &mut Rng, addr: u64) -> u64 {
     ][rng.usize(0..4)]
 }
 
-fn unknown(rng: &mut Rng, first: u32) -> u32 {
+pub(crate) fn unknown(rng: &mut Rng, first: u32) -> u32 {
     1 << rng.u32(first..32)
 }
 
@@ -87,7 +96,7 @@ fn handle(rng: &mut Rng, newest: u64) -> u64 {
 }
 
 impl Ingredients<'_> {
-    fn pid(&self, rng: &mut Rng) -> i32 {
+    pub(crate) fn pid(&self, rng: &mut Rng) -> i32 {
         if one_in(rng, 3) { self.pid } else { 0 }
     }
 
@@ -124,6 +133,11 @@ impl Ingredients<'_> {
         (way, flags)
     }
 
+    /// Rarely one, for a gate can stay closed for long.
+    fn gate(&self, rng: &mut Rng) -> u32 {
+        if one_in(rng, 48) { self.armed } else { 0 }
+    }
+
     fn pin(&self, rng: &mut Rng) -> Request {
         let place = self.zoo.place(rng);
         let (way, flags) = self.mode(rng, place.untouchable);
@@ -134,6 +148,7 @@ impl Ingredients<'_> {
             way,
             flags,
             pid: if remote { self.pid(rng) } else { 0 },
+            gate: self.gate(rng),
             ..Default::default()
         })
     }
@@ -201,6 +216,7 @@ impl Ingredients<'_> {
             max_calls: if in_time { 0 } else { rng.u64(1..48) },
             max_ns: if in_time { rng.u64(1..2_000_000) } else { 0 },
             hold: rng.u32(0..16),
+            gate: self.gate(rng),
             ..Default::default()
         })
     }
@@ -211,13 +227,30 @@ impl Ingredients<'_> {
             addr: place.addr,
             len: u64::from(place.nr_pages) * page_size() as u64,
             pid: if place.untouchable { 0 } else { self.pid(rng) },
+            gate: self.gate(rng),
+            ..Default::default()
+        })
+    }
+
+    fn hint(&self, rng: &mut Rng) -> Request {
+        let place = self.zoo.place(rng);
+        // This program runs on what is untouchable.
+        let (addr, nr_pages) = match place.untouchable {
+            true => (self.buffer, 1),
+            false => (place.addr, place.nr_pages),
+        };
+        Request::Hint(sys::guplab_hint {
+            addr,
+            len: u64::from(nr_pages) * page_size() as u64,
+            pid: self.pid(rng),
+            gate: self.gate(rng),
             ..Default::default()
         })
     }
 
     /// Makes a request, one in five of which is spoiled in one field.
     pub(crate) fn request(&self, rng: &mut Rng) -> Request {
-        let mut request = match rng.u32(0..32) {
+        let mut request = match rng.u32(0..35) {
             0 => Request::Info(Default::default()),
             1..=10 => self.pin(rng),
             11..=17 => Request::Unpin(sys::guplab_unpin {
@@ -234,6 +267,8 @@ impl Ingredients<'_> {
             }),
             26..=29 => self.hammer(rng),
             30 => self.collapse(rng),
+            31 | 32 => self.delay(rng),
+            33 => self.hint(rng),
             _ => Request::Stats(sys::guplab_stats {
                 scope: rng.u32(0..=sys::GUPLAB_STATS_MODULE),
                 ..Default::default()
@@ -259,6 +294,8 @@ impl Request {
             Request::Hammer(r) => (6, std::ptr::from_mut(r).cast()),
             Request::Collapse(r) => (7, std::ptr::from_mut(r).cast()),
             Request::Stats(r) => (8, std::ptr::from_mut(r).cast()),
+            Request::Delay(r) => (9, std::ptr::from_mut(r).cast()),
+            Request::Hint(r) => (10, std::ptr::from_mut(r).cast()),
         }
     }
 
@@ -266,7 +303,11 @@ impl Request {
     pub(crate) fn is_known_without_reply(&self) -> bool {
         matches!(
             self,
-            Request::Info(_) | Request::Pin(_) | Request::Check(_) | Request::Stats(_)
+            Request::Info(_)
+                | Request::Pin(_)
+                | Request::Check(_)
+                | Request::Stats(_)
+                | Request::Delay(_)
         )
     }
 
@@ -285,7 +326,7 @@ impl Request {
                 3 => r.way = rng.u32(5..),
                 4 => r.flags |= unknown(rng, 7),
                 5 => r.pid = [-1, i32::MIN][rng.usize(0..2)],
-                _ => r.reserved = rng.u32(1..),
+                _ => r.gate = rng.u32(1..),
             },
             Request::Unpin(r) if which < 4 => r.flags |= unknown(rng, 1),
             Request::Unpin(r) => r.reserved = rng.u32(1..),
@@ -315,7 +356,7 @@ impl Request {
                 8 => (r.max_calls, r.max_ns) = (0, 0),
                 9 => r.max_ns = rng.u64(sys::GUPLAB_MAX_NS + 1..),
                 10 => r.hold = rng.u32(sys::GUPLAB_MAX_BATCH + 1..),
-                _ => r.reserved = rng.u32(1..),
+                _ => r.gate = rng.u32(1..),
             },
             Request::Collapse(r) => match which {
                 0 | 1 => r.addr = bad_address(rng, r.addr),
@@ -325,10 +366,19 @@ impl Request {
                 }
                 3 | 4 => r.pid = [-1, i32::MIN, i32::MAX][rng.usize(0..3)],
                 5 => r.flags = rng.u32(1..),
-                _ => r.reserved = rng.u32(1..),
+                _ => r.gate = rng.u32(1..),
             },
             Request::Stats(r) if which < 4 => r.scope = rng.u32(2..),
             Request::Stats(r) => r.reserved = rng.u32(1..),
+            Request::Delay(r) => delay::spoil(r, rng),
+            Request::Hint(r) => match which {
+                0 | 1 => r.addr = bad_address(rng, r.addr),
+                2 | 3 => {
+                    r.len = [0, r.len + 1, u64::from(sys::GUPLAB_MAX_HINT) + 4096][rng.usize(0..3)]
+                }
+                4 | 5 => r.pid = [-1, i32::MIN, i32::MAX][rng.usize(0..3)],
+                _ => r.gate = rng.u32(1..),
+            },
         }
     }
 }

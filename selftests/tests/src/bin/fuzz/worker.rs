@@ -4,10 +4,11 @@
 
 use std::io::Write;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use guplab::address::Range;
 use guplab::device::{DEVICE_PATH, raw_ioctl};
+use guplab::shared::WORDS;
 use guplab::{Errno, Result, Rng, SharedPage, page_size, sys};
 use rustix::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, Mode, OFlags, ftruncate, memfd_create};
@@ -33,6 +34,9 @@ pub(crate) struct Ledger {
     hammer_calls: AtomicU64,
     hammer_pages: AtomicU64,
     collapses: AtomicU64,
+    /// The last delays that were armed, and how many there were in all.
+    delays: [AtomicU32; sys::GUPLAB_MAX_DELAYS as usize],
+    armed: AtomicUsize,
 }
 
 impl Ledger {
@@ -45,6 +49,8 @@ impl Ledger {
             hammer_calls: AtomicU64::new(0),
             hammer_pages: AtomicU64::new(0),
             collapses: AtomicU64::new(0),
+            delays: [const { AtomicU32::new(0) }; sys::GUPLAB_MAX_DELAYS as usize],
+            armed: AtomicUsize::new(0),
         }
     }
 
@@ -81,7 +87,15 @@ impl Ledger {
             Request::Collapse(_) => {
                 add(&self.collapses, 1);
             }
-            Request::Info(_) | Request::Inspect(_) | Request::Stats(_) => {}
+            Request::Delay(r) if r.op == sys::GUPLAB_DELAY_ARM => {
+                let at = self.armed.fetch_add(1, Ordering::Relaxed) % self.delays.len();
+                self.delays[at].store(r.id, Ordering::Relaxed);
+            }
+            Request::Info(_)
+            | Request::Inspect(_)
+            | Request::Stats(_)
+            | Request::Delay(_)
+            | Request::Hint(_) => {}
         }
     }
 
@@ -107,8 +121,8 @@ impl Ledger {
     }
 }
 
-/// Words of a text on the board.
-const TEXT: usize = 52;
+/// Words of a text on the board, which has three numbers for each command as well.
+const TEXT: usize = WORDS / sys::COMMANDS.len() - 3;
 
 /// Where everyone, children too, puts answers that the header doesn't allow.
 pub(crate) struct Board(SharedPage);
@@ -241,6 +255,8 @@ impl Worker<'_> {
                 buffer: self.scratch.buffer.addr() as u64,
                 pid: self.other.load(Ordering::Relaxed),
                 newest: self.ledger.newest.load(Ordering::Relaxed),
+                armed: self.ledger.delays[rng.usize(0..self.ledger.delays.len())]
+                    .load(Ordering::Relaxed),
             };
             let mut request = ingredients.request(&mut rng);
             let passed = match rng.u32(0..48) {
@@ -269,7 +285,7 @@ impl Worker<'_> {
             }
         };
         self.board.count(command, answer);
-        if !request.allows(passed, answer) {
+        if !asked.allows(passed, answer, request) {
             self.board.accuse(command, passed, &asked, answer);
         }
         let done = match answer {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is pinned is released: by UNPIN, by the last close, and however a process ends.
 
+mod delayed;
 mod killed;
 mod limits;
 mod shared;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     tests.extend(shared::tests());
     tests.extend(killed::tests());
     tests.extend(waiting::tests());
+    tests.extend(delayed::tests());
     run_all(&tests)
 }
 
