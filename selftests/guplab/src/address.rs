@@ -34,9 +34,19 @@ fn mapped(address: *mut c_void) -> Result<NonNull<c_void>> {
     NonNull::new(address).ok_or(Errno::NOMEM)
 }
 
+/// A mapping without access and without pages: it keeps others out.
+const HOLE: c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+
 impl Range {
     /// Maps `len` bytes, readable and writable, at a multiple of `align`.
     pub fn map(len: usize, align: usize, flags: c_int, fd: c_int) -> Result<Range> {
+        let range = Range::reserve(len, align)?;
+        range.replace(0, len, flags, fd)?;
+        Ok(range)
+    }
+
+    /// Reserves `len` bytes without access, at a multiple of `align`.
+    pub fn reserve(len: usize, align: usize) -> Result<Range> {
         let reserved_len = len + 2 * align;
         // SAFETY: A new mapping at an address of the kernel's choice touches nothing in use.
         let reserved = mapped(unsafe {
@@ -44,30 +54,45 @@ impl Range {
                 std::ptr::null_mut(),
                 reserved_len,
                 libc::PROT_NONE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                HOLE,
                 -1,
                 0,
             )
         })?;
-        let mut range = Range {
-            start: reserved,
+        let start = (reserved.as_ptr() as usize + 1).next_multiple_of(align);
+        Ok(Range {
+            start: NonNull::new(start as *mut c_void).ok_or(Errno::NOMEM)?,
             len,
             reserved,
             reserved_len,
-        };
-        let at = (reserved.as_ptr() as usize + 1).next_multiple_of(align);
-        // SAFETY: The fixed address lies within the range that was just reserved for it.
-        range.start = mapped(unsafe {
-            libc::mmap(
-                at as *mut c_void,
-                len,
-                libc::PROT_READ | libc::PROT_WRITE,
-                flags | libc::MAP_FIXED,
-                fd,
-                0,
-            )
-        })?;
-        Ok(range)
+        })
+    }
+
+    /// Maps something new over a part: readable and writable, from the same offset of the file on.
+    pub fn replace(&self, at: usize, len: usize, flags: c_int, fd: c_int) -> Result<()> {
+        self.map_over(at, len, libc::PROT_READ | libc::PROT_WRITE, flags, fd)
+    }
+
+    /// Unmaps a part. A hole without access takes its place at the same moment, for anything that
+    /// another thread maps could come to lie in a free one.
+    pub fn unmap(&self, at: usize, len: usize) -> Result<()> {
+        self.map_over(at, len, libc::PROT_NONE, HOLE, -1)
+    }
+
+    fn map_over(&self, at: usize, len: usize, prot: c_int, flags: c_int, fd: c_int) -> Result<()> {
+        let (to, flags) = (self.part(at, len), flags | libc::MAP_FIXED);
+        let offset = if fd < 0 { 0 } else { at as libc::off_t };
+        // SAFETY: The part lies in the range, whose content nothing but atomics refers to.
+        mapped(unsafe { libc::mmap(to, len, prot, flags, fd, offset) }).map(|_| ())
+    }
+
+    /// Moves the pages of a part, with their page-table entries, into another range. What was
+    /// mapped there is unmapped; here stays a mapping of the same sort, with no pages.
+    pub fn move_to(&self, at: usize, len: usize, to: &Range, to_at: usize) -> Result<()> {
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+        let (from, to) = (self.part(at, len), to.part(to_at, len));
+        // SAFETY: Both parts lie in their ranges, whose content nothing but atomics refers to.
+        mapped(unsafe { libc::mremap(from, len, len, flags, to) }).map(|_| ())
     }
 
     /// Where it starts.
@@ -145,6 +170,29 @@ mod tests {
     fn nothing_outside_is_reached() {
         let range = Range::map(1 << 21, 2 << 20, ANON, -1).expect("memory");
         range.word(1 << 21);
+    }
+
+    #[test]
+    fn pages_move_and_come_back() {
+        let range = Range::map(2 << 20, 2 << 20, ANON, -1).expect("memory");
+        let other = Range::reserve(1 << 20, 2 << 20).expect("memory");
+        range.word(8192).store(7, Ordering::Relaxed);
+        range.move_to(8192, 4096, &other, 4096).expect("moved");
+        assert_eq!(other.word(4096).load(Ordering::Relaxed), 7);
+        assert_eq!(range.word(8192).load(Ordering::Relaxed), 0);
+        other.move_to(4096, 4096, &range, 8192).expect("moved");
+        assert_eq!(range.word(8192).load(Ordering::Relaxed), 7);
+    }
+
+    #[test]
+    fn a_part_can_be_unmapped_and_mapped_anew() {
+        let range = Range::map(2 << 20, 2 << 20, ANON, -1).expect("memory");
+        range.word(4096).store(7, Ordering::Relaxed);
+        range.unmap(4096, 4096).expect("unmapped");
+        let populate = range.advise(4096, 4096, libc::MADV_POPULATE_WRITE);
+        assert!(populate.is_err(), "a hole has no access");
+        range.replace(4096, 4096, ANON, -1).expect("mapped");
+        assert_eq!(range.word(4096).load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Forked children.
 
+mod clone;
+
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -8,6 +10,8 @@ use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 
 use crate::{Errno, Result};
+
+pub use clone::{SharedMm, clone3_child, in_shared_mm};
 
 /// The signal that ends a process for which no huge page is left.
 pub const SIGBUS: i32 = libc::SIGBUS;
@@ -49,7 +53,8 @@ fn exit_child(code: i32) -> ! {
 /// Forks. The child runs `body`, and exits with what that returns.
 ///
 /// Other threads of this process may hold locks at this moment, the allocator's among them, and in
-/// the child nobody is left to release them: `body` must neither allocate, lock nor print.
+/// the child nobody is left to release them: unless this process has one thread only, `body` must
+/// neither allocate, lock nor print.
 pub fn fork_child(body: impl FnOnce() -> i32) -> Result<Child> {
     // SAFETY: The child runs `body` only, which keeps to what may be done after fork (see above),
     // and never returns from here.
@@ -91,21 +96,54 @@ impl Child {
         self.reap()
     }
 
+    /// Whether it has ended. It can still be waited for.
+    pub fn has_ended(&self) -> Result<bool> {
+        if self.reaped {
+            return Ok(true);
+        }
+        let handle = pidfd_open(self.pid, PidfdFlags::empty())?;
+        ended_within(&handle, Duration::ZERO)
+    }
+
+    /// Ends it, now.
+    pub fn kill(&mut self) {
+        if !self.reaped {
+            // Nothing is left to do for a child that is gone.
+            let _gone = self.kill_and_reap();
+        }
+    }
+
+    /// Reaps it if it has ended, and doesn't wait for that.
+    pub fn try_wait(&mut self) -> Result<Option<Ended>> {
+        self.wait_for_change(WaitOptions::NOHANG)
+    }
+
+    /// Never reaps it. For one that can't be killed: waiting for its end would hang as well.
+    pub fn abandon(mut self) {
+        self.reaped = true;
+    }
+
     fn reap(&mut self) -> Result<Ended> {
         loop {
-            match waitpid(Some(self.pid), WaitOptions::empty()) {
-                Ok(Some((_, status))) => {
-                    self.reaped = true;
-                    return Ok(match (status.exit_status(), status.terminating_signal()) {
-                        (Some(code), _) => Ended::Code(code),
-                        (_, Some(signal)) => Ended::Signal(signal),
-                        _ => continue,
-                    });
-                }
-                Ok(None) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
+            if let Some(ended) = self.wait_for_change(WaitOptions::empty())? {
+                return Ok(ended);
             }
         }
+    }
+
+    fn wait_for_change(&mut self, options: WaitOptions) -> Result<Option<Ended>> {
+        let status = match waitpid(Some(self.pid), options) {
+            Ok(Some((_, status))) => status,
+            Ok(None) | Err(Errno::INTR) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let ended = match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Ended::Code(code),
+            (_, Some(signal)) => Ended::Signal(signal),
+            _ => return Ok(None),
+        };
+        self.reaped = true;
+        Ok(Some(ended))
     }
 
     fn kill_and_reap(&mut self) -> Result<()> {
@@ -134,10 +172,7 @@ fn ended_within(handle: &OwnedFd, limit: Duration) -> Result<bool> {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if !self.reaped {
-            // Nothing is left to do for a child that is gone.
-            let _gone = self.kill_and_reap();
-        }
+        self.kill();
     }
 }
 

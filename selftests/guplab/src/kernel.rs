@@ -7,6 +7,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::vmstat::Vmstat;
+
 /// Texts with which the kernel complains about itself.
 const COMPLAINTS: [&str; 22] = [
     "WARNING:",
@@ -67,20 +69,13 @@ fn read_taint() -> Option<u64> {
     text.trim().parse().ok()
 }
 
-fn vmstat(text: &str, name: &str) -> Option<u64> {
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-    line.trim().parse().ok()
-}
-
 /// Pages that were ever pinned and ever unpinned, with what every CPU still holds back folded in.
 pub fn foll_pins() -> Option<(u64, u64)> {
-    std::fs::write("/proc/sys/vm/stat_refresh", "1").ok()?;
-    let text = std::fs::read_to_string("/proc/vmstat").ok()?;
+    let vmstat = Vmstat::fresh().ok()?;
+    let counter = |name| u64::try_from(vmstat.get(name)?).ok();
     Some((
-        vmstat(&text, "nr_foll_pin_acquired")?,
-        vmstat(&text, "nr_foll_pin_released")?,
+        counter("nr_foll_pin_acquired")?,
+        counter("nr_foll_pin_released")?,
     ))
 }
 
@@ -196,13 +191,6 @@ impl KernelCheck {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn counters_are_found_by_their_whole_name() {
-        let text = "nr_foll_pin_acquired 12\nnr_foll_pin_released 10\n";
-        assert_eq!(vmstat(text, "nr_foll_pin_released"), Some(10));
-        assert_eq!(vmstat(text, "nr_foll_pin"), None);
-    }
 
     #[test]
     fn complaints_are_told_from_news() {

@@ -4,6 +4,7 @@
 //! - [`Session`] is one open `/dev/guplab`, with one method a command; [`Pin`] is a held pin.
 //! - [`Mapping`] is memory of a verified [`Kind`].
 //! - [`Child`] is a forked process that is always reaped; [`SharedPage`] is where it reports.
+//! - [`Peer`] is one that does on request what it was told, with an mm of its own.
 //! - [`Delay`] is an armed delay point; [`Point`] names it.
 //! - [`duel()`] brings two actors together on two CPUs, round by round.
 //! - [`Oracle`] decides; [`KernelState`] reads what the kernel itself complains about.
@@ -16,14 +17,29 @@ pub mod delay;
 pub mod device;
 pub mod duel;
 pub mod kernel;
+pub mod khugepaged;
+pub mod knob;
+pub mod ksm;
 pub mod ktap;
 pub mod mapping;
+pub mod numa;
 pub mod oracle;
 pub mod page;
+pub mod pagemap;
+pub mod peek;
+pub mod peer;
 pub mod pin;
+pub mod reclaim;
+pub mod remote;
 pub mod rng;
 pub mod shared;
+pub mod split;
+pub mod swap;
+pub mod thp_sizes;
 pub mod trace;
+pub mod uffd;
+pub mod unsupported;
+pub mod vmstat;
 
 pub use child::{Child, Ended, fork_child};
 pub use delay::{Delay, DelayRequest, Gate, Point, Whom};
@@ -32,14 +48,16 @@ pub use duel::{Duel, Span, duel};
 pub use guplab_sys as sys;
 pub use kernel::{KernelCheck, KernelState};
 pub use ktap::{Ktap, Outcome};
-pub use mapping::{Kind, Mapping, Unavailable};
+pub use mapping::{Advice, Kind, Mapping, Protection, Unavailable};
 pub use oracle::{Oracle, Origin, Violation};
 pub use page::Page;
+pub use peer::Peer;
 pub use pin::{Pin, PinRequest, Way};
 pub use rng::Rng;
 pub use rustix::io::Errno;
 pub use shared::SharedPage;
 pub use trace::{Event, Tracer};
+pub use unsupported::Unsupported;
 
 /// The result of a command: what it returned, or the error number.
 pub type Result<T> = std::result::Result<T, Errno>;

@@ -1,66 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory of a kind, verified.
 
-use std::fmt;
+mod change;
+mod file;
+mod kind;
+mod populate;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fd::{AsRawFd, OwnedFd};
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use libc::c_int;
 
 use crate::address::Range;
 use crate::device::Session;
-use crate::page::Page;
-use crate::{Errno, page_size, sys};
+use crate::knob::Knob;
+use crate::pagemap::Entry;
+use crate::{Errno, page_size};
 
-/// What memory is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Private anonymous memory in base pages.
-    #[serde(rename = "anon-4k")]
-    Anon4k,
-    /// A transparent huge page mapped by a PMD.
-    AnonThp,
-    /// A transparent huge page mapped by PTEs.
-    AnonPteThp,
-    /// A memfd, mapped shared, in base pages.
-    Shmem,
-    /// A private hugetlb mapping with pages of the PMD's size.
-    Hugetlb,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Kind; 5] = [
-        Kind::Anon4k,
-        Kind::AnonThp,
-        Kind::AnonPteThp,
-        Kind::Shmem,
-        Kind::Hugetlb,
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Anon4k => "anon-4k",
-            Kind::AnonThp => "anon-thp",
-            Kind::AnonPteThp => "anon-pte-thp",
-            Kind::Shmem => "shmem",
-            Kind::Hugetlb => "hugetlb",
-        }
-    }
-
-    /// Whether a forked child gets memory of its own.
-    pub fn is_private(self) -> bool {
-        self != Kind::Shmem
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
+pub use change::{Advice, Aside, Protection};
+pub use file::MemFile;
+pub use kind::Kind;
 
 /// Why a mapping of a kind can't be had here and now: a reason to skip, not a failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,14 +36,27 @@ pub struct Mapping {
     range: Range,
     kind: Kind,
     pmd_size: usize,
-    // Keeps the shmem file; it is reached through the mapping only.
-    _file: Option<OwnedFd>,
+    flags: c_int,
+    file: Option<MemFile>,
+    // Lets the memory be made anew as often as is liked.
+    _policy: Option<Knob>,
 }
 
-/// What the THP policy is where no advice is given.
-fn thp_is_always() -> bool {
-    std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled")
-        .is_ok_and(|text| text.contains("[always]"))
+fn map_flags(kind: Kind, pmd_size: usize) -> c_int {
+    match kind {
+        Kind::Shmem | Kind::ShmemThp => libc::MAP_SHARED,
+        Kind::PrivateShmem => libc::MAP_PRIVATE,
+        Kind::Anon4k | Kind::AnonThp | Kind::AnonPteThp | Kind::AnonMthp => {
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS
+        }
+        Kind::Hugetlb => {
+            let shift = pmd_size.trailing_zeros() as c_int;
+            libc::MAP_PRIVATE
+                | libc::MAP_ANONYMOUS
+                | libc::MAP_HUGETLB
+                | (shift << libc::MAP_HUGE_SHIFT)
+        }
+    }
 }
 
 impl Mapping {
@@ -95,27 +66,21 @@ impl Mapping {
         let fail = |reason: String| Unavailable { kind, reason };
         let pmd_size = session.pmd_size();
         let len = pmds * pmd_size;
+        let flags = map_flags(kind, pmd_size);
         let mut file = None;
-        let flags = match kind {
-            Kind::Anon4k | Kind::AnonThp | Kind::AnonPteThp => {
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS
-            }
-            Kind::Shmem => {
-                let fd = memfd_create("guplab", MemfdFlags::CLOEXEC)
-                    .and_then(|fd| ftruncate(&fd, len as u64).map(|()| fd))
-                    .map_err(|e| fail(format!("memfd: {e}")))?;
-                file = Some(fd);
-                libc::MAP_SHARED
-            }
-            Kind::Hugetlb => {
-                let shift = pmd_size.trailing_zeros() as i32;
-                libc::MAP_PRIVATE
-                    | libc::MAP_ANONYMOUS
-                    | libc::MAP_HUGETLB
-                    | (shift << libc::MAP_HUGE_SHIFT)
-            }
+        if kind.has_file() {
+            let new = MemFile::new(len, pmd_size).map_err(|e| fail(format!("memfd: {e}")))?;
+            file = Some(new);
+        }
+        if let (Kind::PrivateShmem, Some(file)) = (kind, &file) {
+            file.allocate(0, len / page_size())
+                .map_err(|e| fail(format!("fallocate: {e}")))?;
+        }
+        let policy = match kind {
+            Kind::AnonMthp => populate::allow_mthp().map_err(fail)?,
+            _ => None,
         };
-        let fd = file.as_ref().map_or(-1, |fd| fd.as_raw_fd());
+        let fd = file.as_ref().map_or(-1, |file| file.raw());
         let range = Range::map(len, pmd_size, flags, fd).map_err(|e| {
             fail(match kind {
                 Kind::Hugetlb => format!(
@@ -129,15 +94,37 @@ impl Mapping {
             range,
             kind,
             pmd_size,
-            _file: file,
+            flags,
+            file,
+            _policy: policy,
         };
         mapping.populate(session)?;
         mapping.verify(session, session.pmd_pages() as u32)?;
         Ok(mapping)
     }
 
+    /// Memory of two huge pages for tests on any machine: nobody has looked what it is made of.
+    #[cfg(test)]
+    pub(crate) fn unverified(kind: Kind) -> Mapping {
+        let pmd_size = 2 << 20;
+        let len = 2 * pmd_size;
+        let flags = map_flags(kind, pmd_size);
+        let file = kind
+            .has_file()
+            .then(|| MemFile::new(len, pmd_size).expect("a memfd"));
+        let fd = file.as_ref().map_or(-1, |file| file.raw());
+        Mapping {
+            range: Range::map(len, pmd_size, flags, fd).expect("memory"),
+            kind,
+            pmd_size,
+            flags,
+            file,
+            _policy: None,
+        }
+    }
+
     /// Throws the content away and makes the memory anew, of the same kind at the same address.
-    /// Nobody may use the mapping meanwhile.
+    /// Nobody may use the mapping meanwhile, and every page of it must be mapped and writable.
     pub fn renew(&self, session: &Session) -> Result<(), Unavailable> {
         self.discard()
             .map_err(|e| self.unavailable(format!("dropping the old content: {e}")))?;
@@ -145,13 +132,14 @@ impl Mapping {
         self.verify(session, 1)
     }
 
-    /// Throws the content away: nothing is mapped until the next access.
+    /// Throws the content away: nothing is mapped until the next access. Of a private mapping of
+    /// a file this drops the private copies, and the file keeps what it has.
     pub fn discard(&self) -> crate::Result<()> {
         let advice = match self.kind {
-            Kind::Shmem => libc::MADV_REMOVE,
-            _ => libc::MADV_DONTNEED,
+            Kind::Shmem | Kind::ShmemThp => Advice::Remove,
+            _ => Advice::DontNeed,
         };
-        self.range.advise(0, self.len(), advice)
+        self.advise(0, self.pages(), advice)
     }
 
     fn unavailable(&self, reason: String) -> Unavailable {
@@ -161,98 +149,19 @@ impl Mapping {
         }
     }
 
-    fn populate(&self, session: &Session) -> Result<(), Unavailable> {
-        let advise = |advice, what: &str| {
-            self.range
-                .advise(0, self.len(), advice)
-                .map_err(|e| self.unavailable(format!("{what}: {e}")))
-        };
-        let always = thp_is_always();
-        match self.kind {
-            Kind::Anon4k if always => advise(libc::MADV_NOHUGEPAGE, "MADV_NOHUGEPAGE")?,
-            Kind::AnonThp | Kind::AnonPteThp => advise(libc::MADV_HUGEPAGE, "MADV_HUGEPAGE")?,
-            _ => {}
-        }
-        advise(libc::MADV_POPULATE_WRITE, "MADV_POPULATE_WRITE")?;
-        match self.kind {
-            // Only the population must not use huge pages: later a collapse is allowed to.
-            Kind::Anon4k if always => advise(libc::MADV_HUGEPAGE, "MADV_HUGEPAGE")?,
-            Kind::AnonThp => self.make_huge(session)?,
-            Kind::AnonPteThp => {
-                self.make_huge(session)?;
-                self.split_pmds()?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Collapses what the page fault has not made huge, for want of a free huge page at that time.
-    fn make_huge(&self, session: &Session) -> Result<(), Unavailable> {
-        for at in (0..self.len()).step_by(self.pmd_size) {
-            if self.look(session, at)?.is_pmd_leaf() {
-                continue;
-            }
-            self.range
-                .advise(at, self.pmd_size, libc::MADV_COLLAPSE)
-                .map_err(|e| self.unavailable(format!("MADV_COLLAPSE: {e}")))?;
-        }
-        Ok(())
-    }
-
-    /// Maps every huge page by PTEs: a change of protection for one page of it splits the PMD.
-    fn split_pmds(&self) -> Result<(), Unavailable> {
-        for at in (0..self.len()).step_by(self.pmd_size) {
-            for protection in [libc::PROT_READ, libc::PROT_READ | libc::PROT_WRITE] {
-                self.range
-                    .protect(at, page_size(), protection)
-                    .map_err(|e| self.unavailable(format!("mprotect: {e}")))?;
-            }
-            let word = self.word(at);
-            word.store(word.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    fn look(&self, session: &Session, at: usize) -> Result<Page, Unavailable> {
-        session
-            .inspect(0, self.addr() + at, 1)
-            .map(|pages| pages[0])
-            .map_err(|e| self.unavailable(format!("INSPECT: {e}")))
-    }
-
-    /// Looks at the first `pages` pages of each PMD, and at the last one.
-    fn verify(&self, session: &Session, pages: u32) -> Result<(), Unavailable> {
-        for at in (0..self.len()).step_by(self.pmd_size) {
-            let mut seen = session
-                .inspect(0, self.addr() + at, pages)
-                .map_err(|e| self.unavailable(format!("INSPECT: {e}")))?;
-            seen.push(self.look(session, at + self.pmd_size - page_size())?);
-            if let Some(page) = seen.iter().find(|page| !self.is_of_kind(session, page)) {
-                return Err(self.unavailable(format!("the kernel gave something else: {page}")));
-            }
-        }
-        Ok(())
-    }
-
-    fn is_of_kind(&self, session: &Session, page: &Page) -> bool {
-        let (order, anon) = (page.0.order, page.has(sys::GUPLAB_PAGE_ANON));
-        let hugetlb = page.has(sys::GUPLAB_PAGE_HUGETLB);
-        let pte = page.mapped().is_some() && page.0.level == sys::GUPLAB_LEVEL_PTE;
-        let huge = order == session.pmd_order();
-        page.present()
-            && match self.kind {
-                Kind::Anon4k => pte && order == 0 && anon,
-                Kind::AnonThp => page.is_pmd_leaf() && huge && anon && !hugetlb,
-                Kind::AnonPteThp => pte && huge && anon,
-                Kind::Shmem => pte && order == 0 && !anon,
-                Kind::Hugetlb => page.is_pmd_leaf() && huge && hugetlb,
-            }
-    }
-
     /// Its kind.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The file under it, if there is one.
+    pub fn file(&self) -> Option<&MemFile> {
+        self.file.as_ref()
+    }
+
+    /// Bytes that one PMD maps.
+    pub fn pmd_size(&self) -> usize {
+        self.pmd_size
     }
 
     /// Where it starts.
@@ -302,40 +211,18 @@ impl Mapping {
         self.word(offset).store(value, Ordering::SeqCst);
     }
 
-    /// Calls madvise(MADV_COLLAPSE) for the whole mapping.
-    pub fn madvise_collapse(&self) -> crate::Result<()> {
-        self.range.advise(0, self.len(), libc::MADV_COLLAPSE)
+    /// What /proc/self/pagemap tells about a page.
+    pub fn pagemap(&self, page: usize) -> crate::Result<Entry> {
+        Entry::read(self.page_addr(page))
     }
 
     /// The page frame that /proc/self/pagemap tells for a page; none where it may not be seen.
     pub fn pagemap_pfn(&self, page: usize) -> Option<u64> {
-        use std::os::unix::fs::FileExt;
-        const PRESENT: u64 = 1 << 63;
-        const PFN: u64 = (1 << 55) - 1;
-
-        let file = std::fs::File::open("/proc/self/pagemap").ok()?;
-        let mut entry = [0; 8];
-        let at = self.page_addr(page) / page_size() * entry.len();
-        file.read_exact_at(&mut entry, at as u64).ok()?;
-        let entry = u64::from_ne_bytes(entry);
-        (entry & PRESENT != 0 && entry & PFN != 0).then_some(entry & PFN)
+        self.pagemap(page).ok()?.pfn()
     }
 }
 
 /// Errors of fork() and mmap() that mean that memory is short, not that something is wrong.
 pub fn is_shortage(error: Errno) -> bool {
     matches!(error, Errno::NOMEM | Errno::AGAIN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_distinct() {
-        let mut names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), 5);
-    }
 }

@@ -12,13 +12,32 @@ use rustix::thread::futex;
 use crate::{Errno, Result, page_size};
 
 /// Words in a [`SharedPage`].
-pub const WORDS: usize = 511;
+pub const WORDS: usize = 504;
+
+/// What a [`Peer`](crate::peer::Peer) and its caller tell each other.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Calls {
+    /// Not zero while a peer uses the page.
+    pub(crate) taken: AtomicU64,
+    /// How many calls were made.
+    pub(crate) made: AtomicU64,
+    /// How many of them are answered.
+    pub(crate) answered: AtomicU64,
+    /// The operation that is called.
+    pub(crate) op: AtomicU64,
+    /// Its argument.
+    pub(crate) arg: AtomicU64,
+    /// Its result.
+    pub(crate) answer: AtomicU64,
+}
 
 /// What the page holds.
 #[derive(Debug)]
 #[repr(C)]
 struct Content {
     words: [AtomicU64; WORDS],
+    calls: Calls,
     /// Counts changes; who waits for one sleeps here. A waiter that polled instead would keep its
     /// CPU busy, and each TLB flush would have to wait for it to answer.
     changes: AtomicU32,
@@ -65,6 +84,15 @@ impl SharedPage {
     /// Sets a word for the other side to see, after everything that was written before.
     pub fn set(&self, word: usize, value: u64) {
         self[word].store(value, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.content().calls
+    }
+
+    /// Lets those who wait look again.
+    pub(crate) fn wake(&self) {
         let changes = &self.content().changes;
         changes.fetch_add(1, Ordering::AcqRel);
         // Without anybody who sleeps there is nobody to wake.
@@ -79,11 +107,16 @@ impl SharedPage {
     /// Sleeps until the word has the value. False after `limit`.
     /// Safe to call in a forked child: it neither allocates nor locks.
     pub fn wait_for(&self, word: usize, value: u64, limit: Duration) -> bool {
+        self.wait_until(limit, || self.get(word) == value)
+    }
+
+    /// Sleeps until something is so that was made so before [`SharedPage::wake`].
+    pub(crate) fn wait_until(&self, limit: Duration, so: impl Fn() -> bool) -> bool {
         let end = Instant::now() + limit;
         let changes = &self.content().changes;
         loop {
             let seen = changes.load(Ordering::Acquire);
-            if self.get(word) == value {
+            if so() {
                 return true;
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -99,7 +132,7 @@ impl SharedPage {
         }
     }
 
-    /// Sets every word to zero.
+    /// Sets every word to zero. A [`Peer`](crate::peer::Peer) on the page goes on undisturbed.
     pub fn clear(&self) {
         for word in 0..WORDS {
             self.set(word, 0);

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+//! khugepaged, the kernel thread that collapses.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use procfs::process::all_processes;
+
+use crate::knob::{Knobs, number};
+use crate::unsupported::Unsupported;
+
+const DIR: &str = "/sys/kernel/mm/transparent_hugepage/khugepaged";
+
+/// How khugepaged works, as long as this lives. Memory that it is to look at is advised with
+/// `MADV_HUGEPAGE`.
+#[derive(Debug)]
+pub struct Khugepaged {
+    _knobs: Knobs,
+}
+
+type Result<T> = std::result::Result<T, Unsupported>;
+
+impl Khugepaged {
+    /// Sets files of its directory: their names and values.
+    pub fn with(values: &[(&str, u64)]) -> Result<Khugepaged> {
+        Ok(Khugepaged {
+            _knobs: Knobs::set(DIR, values)?,
+        })
+    }
+
+    /// Has it work without a pause, and fill up what is not populated: `max_ptes` is how many PTEs
+    /// without a page a huge page may replace.
+    pub fn hurry(max_ptes_none: u64) -> Result<Khugepaged> {
+        Khugepaged::with(&[
+            ("max_ptes_none", max_ptes_none),
+            ("pages_to_scan", 1 << 16),
+            ("alloc_sleep_millisecs", 1),
+            // The last one: this wakes it up.
+            ("scan_sleep_millisecs", 1),
+        ])
+    }
+
+    /// Keeps it from work, as good as: it sleeps for long.
+    pub fn at_rest() -> Result<Khugepaged> {
+        Khugepaged::with(&[("scan_sleep_millisecs", 10_000_000)])
+    }
+}
+
+/// How many collapses it has done.
+pub fn pages_collapsed() -> Result<u64> {
+    number(format!("{DIR}/pages_collapsed"))
+}
+
+/// How often it has been through all memory.
+pub fn full_scans() -> Result<u64> {
+    number(format!("{DIR}/full_scans"))
+}
+
+/// Waits until it has been through all memory once, from start to end. False after `limit`.
+pub fn wait_scanned(limit: Duration) -> Result<bool> {
+    // One scan may be in the middle.
+    let (until, end) = (full_scans()? + 2, Instant::now() + limit);
+    while full_scans()? < until {
+        if Instant::now() >= end {
+            return Ok(false);
+        }
+        sleep(Duration::from_millis(5));
+    }
+    Ok(true)
+}
+
+/// Its process id.
+pub fn pid() -> Result<i32> {
+    let name = "khugepaged";
+    let processes = all_processes().map_err(|e| Unsupported::new("/proc", e))?;
+    processes
+        .filter_map(|process| process.ok()?.stat().ok())
+        // A kernel thread is a child of kthreadd.
+        .find(|stat| stat.comm == name && stat.ppid == 2)
+        .map(|stat| stat.pid)
+        .ok_or_else(|| Unsupported::new(name, "does not run; the THP policy may be `never`"))
+}
