@@ -242,10 +242,13 @@ run_tests() {
 	done <"$bin/kselftest-list.txt"
 }
 
-# run_cli SUBCOMMAND: with the user's arguments, which vm-run.sh has quoted for eval.
+# run_cli SUBCOMMAND: with the user's arguments, which vm-run.sh has quoted for eval. Files that it
+# writes to where it runs, as with --record FILE, come to results/files at the end.
 run_cli() {
 	eval "set -- \"\$1\" $RUN_ARGS"
-	run_into "$1" "$GUPLAB_TIMEOUT" "$bin/guplab/guplab" "$@"
+	mkdir "$bin/files"
+	(cd "$bin/files" && run_into "$1" "$GUPLAB_TIMEOUT" "$bin/guplab/guplab" "$@")
+	rmdir "$bin/files" 2>/dev/null || cp -r "$bin/files" "$results/"
 }
 
 main() {

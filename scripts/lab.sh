@@ -122,6 +122,17 @@ boot() {
 	cp "$GUPLAB_TOP/rust/guplab.ko" "$work/"
 }
 
+# What a program in the guest wrote to where it ran, such as the file of --record, comes to
+# GUPLAB_RESULTS, or to where this runs.
+fetch_files() {
+	local file
+	for file in "$work"/results/files/*; do
+		[ -f "$file" ] || continue
+		cp "$file" "${GUPLAB_RESULTS:-.}/"
+		say "the guest wrote ${GUPLAB_RESULTS:-.}/${file##*/}"
+	done
+}
+
 # Test programs say much; here only what fails is shown, and of the rest enough to see that time
 # passes.
 show_results() {
@@ -190,7 +201,11 @@ run | bench | shell)
 	# The words as a shell reads them, so that quotes work; patterns are guplab's.
 	set -f
 	[ "$command" = shell ] || eval "set -- ${RUN_ARGS:-}"
-	"$scripts/vm-run.sh" "$kdir" "$command" "$work" "$@"
+	code=0
+	"$scripts/vm-run.sh" "$kdir" "$command" "$work" "$@" || code=$?
+	set +f
+	fetch_files
+	exit "$code"
 	;;
 test)
 	steps=7

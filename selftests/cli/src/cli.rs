@@ -2,8 +2,10 @@
 //! The command line.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use guplab_experiments::Family;
 
 const EXIT_CODES: &str = "Exit codes: 0 passed, 1 failed or an invariant was violated, 2 wrong \
     usage, 4 everything was skipped or no module is loaded (as in kselftest).";
@@ -22,8 +24,12 @@ pub(crate) enum Command {
     Info,
     /// List the experiments and mapping kinds
     List,
+    /// List the delay points: what this kernel has, and which experiments use it
+    Windows,
     /// Run experiments on this kernel's mm
     Run(RunArgs),
+    /// Draw a hit or a violation of a recorded run, one column for each actor
+    Show(ShowArgs),
     /// Look at the pages that a process has at an address
     Inspect(InspectArgs),
     /// Compare HAMMER with the kernel's own gup_test benchmark
@@ -42,8 +48,11 @@ pub(crate) struct RunArgs {
     /// Run the cases whose name (EXPERIMENT/KIND) contains this; `*` stands for any text
     #[arg(value_name = "PATTERN")]
     pub(crate) patterns: Vec<String>,
-    /// Time for each case
-    #[arg(long, value_name = "N", default_value = "2", value_parser = seconds)]
+    /// Run the experiments of this question only: 0 to 4, or its name
+    #[arg(long = "family", value_name = "FAMILY", value_parser = family)]
+    pub(crate) families: Vec<Family>,
+    /// Time for each case; with one second, everything is done within about five minutes
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seconds)]
     pub(crate) seconds: f64,
     /// Rounds for each case, instead of a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -51,12 +60,31 @@ pub(crate) struct RunArgs {
     /// Seed of the schedule; another one in each run if not given
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Run everything once for each of so many seeds, one after the other
+    #[arg(long, value_name = "N", default_value = "1",
+          value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) seeds: u64,
+    /// Hold actors at delay points inside the windows; the default
+    #[arg(long, overrides_with = "no_aim")]
+    pub(crate) aim: bool,
+    /// Hold nobody: delay points only count
+    #[arg(long, overrides_with = "aim")]
+    pub(crate) no_aim: bool,
+    /// Run each case that has a window unaimed and then aimed, and compare
+    #[arg(long, conflicts_with_all = ["aim", "no_aim"])]
+    pub(crate) compare: bool,
     /// CPUs of the actors, such as 0,2 or 0-1; the first two allowed ones if not given
     #[arg(long, value_name = "LIST", value_parser = cpus)]
     pub(crate) cpus: Option<Cpus>,
     /// How results are written
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
+    /// Write the whole run to this file as JSON as well, with a trace of each case
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Show how closely the two sides met
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
 /// A list of CPUs.
@@ -65,11 +93,35 @@ pub(crate) struct Cpus(pub(crate) Vec<usize>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// A table, and a summary
+    /// A table for each question, and a summary
     Human,
     /// KTAP version 1, as kernel tests write it
     Ktap,
     /// One JSON object
+    Json,
+    /// Tables in reST, for Documentation/; with --compare
+    Rst,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShowArgs {
+    /// What `guplab run --record` has written
+    pub(crate) file: PathBuf,
+    /// The case (EXPERIMENT/KIND), or a part of its name; the first violation if not given, or the
+    /// first case in which both sides met
+    pub(crate) case: Option<String>,
+    /// What is drawn
+    #[arg(long, value_enum, default_value_t = Drawing::Text)]
+    pub(crate) format: Drawing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drawing {
+    /// A table in plain ASCII, for mails
+    Text,
+    /// A picture, for browsers
+    Svg,
+    /// The rows as a JSON object
     Json,
 }
 
@@ -105,6 +157,13 @@ fn seconds(text: &str) -> Result<f64, String> {
         Ok(seconds) if seconds > 0.0 && seconds <= 86400.0 => Ok(seconds),
         _ => Err("a number of seconds, more than 0 and at most 86400".into()),
     }
+}
+
+fn family(text: &str) -> Result<Family, String> {
+    Family::parse(text).ok_or_else(|| {
+        let names = Family::ALL.map(|family| format!("{} or {family}", family.number()));
+        format!("none of: {}", names.join(", "))
+    })
 }
 
 fn cpus(text: &str) -> Result<Cpus, String> {
@@ -173,6 +232,10 @@ mod tests {
         assert!(parse(&["run", "--seconds", "nan"]).is_err());
         assert!(parse(&["run", "--rounds", "0"]).is_err());
         assert!(parse(&["run", "--cpus", "1-0"]).is_err());
+        assert!(parse(&["run", "--family", "2", "--family", "fork-pin"]).is_ok());
+        assert!(parse(&["run", "--family", "5"]).is_err());
+        assert!(parse(&["run", "--compare", "--no-aim"]).is_err());
+        assert!(parse(&["show", "record.json", "fork", "--format", "svg"]).is_ok());
         assert!(parse(&["inspect", "1", "0x7f0000000000", "2M"]).is_ok());
         assert!(parse(&[]).is_err());
     }
@@ -182,7 +245,7 @@ mod tests {
         let mut page = Vec::new();
         man(&mut page).expect("memory can be written");
         let page = String::from_utf8(page).expect("it is text");
-        for command in ["RUN", "INSPECT", "BENCH", "LIST", "INFO"] {
+        for command in ["RUN", "SHOW", "INSPECT", "BENCH", "LIST", "INFO"] {
             assert!(page.contains(&format!("GUPLAB {command}")), "{command}");
         }
         assert!(page.contains("EXIT STATUS"));

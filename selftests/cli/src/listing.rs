@@ -4,14 +4,18 @@
 use std::io::Write;
 
 use guplab::{Kind, Session, Way, sys};
+use guplab_experiments::{Experiment, Family};
 
 use crate::output::table::Table;
 
-const FEATURES: [(sys::guplab_feature, &str); 4] = [
+const FEATURES: [(sys::guplab_feature, &str); 7] = [
     (sys::GUPLAB_FEATURE_COLLAPSE, "collapse"),
     (sys::GUPLAB_FEATURE_THP, "thp"),
     (sys::GUPLAB_FEATURE_HUGETLB, "hugetlb"),
     (sys::GUPLAB_FEATURE_DEBUG_VM, "debug-vm"),
+    (sys::GUPLAB_FEATURE_DELAY, "delay"),
+    (sys::GUPLAB_FEATURE_NOTIFIER, "notifier"),
+    (sys::GUPLAB_FEATURE_HINT, "hint"),
 ];
 
 const PIN_FLAGS: [(sys::guplab_pin_flag, &str); 7] = [
@@ -79,20 +83,45 @@ pub(crate) fn info(out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 pub(crate) fn list(out: &mut impl Write) -> anyhow::Result<()> {
-    let mut table = Table::new(&["experiment", "what must hold", "a hit is"]);
-    for experiment in guplab_experiments::ALL {
-        table.row(vec![
-            experiment.name.into(),
-            experiment.about.into(),
-            experiment.hit.into(),
-        ]);
+    for family in Family::ALL {
+        let (number, question) = (family.number(), family.question());
+        writeln!(out, "{number} {family}: {question}")?;
+        for experiment in family.experiments() {
+            writeln!(out, "  {}", experiment.name)?;
+            writeln!(out, "    invariant  {}", experiment.about)?;
+            writeln!(out, "    hit        {}", experiment.hit)?;
+            for window in experiment.windows {
+                let (first, second) = (window.first.point, window.second.point);
+                writeln!(out, "    window     {first} x {second}: {}", window.about)?;
+            }
+            writeln!(out, "    kinds      {}", kinds(experiment))?;
+        }
+        writeln!(out)?;
     }
-    write!(out, "{table}")?;
     let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
-    writeln!(out, "\nmapping kinds: {}", kinds.join(" "))?;
+    writeln!(out, "mapping kinds: {}", kinds.join(" "))?;
     writeln!(
         out,
         "a case is EXPERIMENT/KIND, as in: guplab run fork_held_pin/shmem"
     )?;
     Ok(())
+}
+
+/// The kinds that an experiment can be done with, in few words.
+fn kinds(experiment: &Experiment) -> String {
+    let named = |fitting| {
+        let fits = |kind: &&Kind| (experiment.fits)(**kind).is_ok() == fitting;
+        let names: Vec<&str> = Kind::ALL
+            .iter()
+            .filter(fits)
+            .map(|kind| kind.name())
+            .collect();
+        names.join(" ")
+    };
+    let (fitting, others) = (named(true), named(false));
+    match others.as_str() {
+        "" => "all".to_owned(),
+        _ if others.len() < fitting.len() => format!("all but {others}"),
+        _ => fitting,
+    }
 }

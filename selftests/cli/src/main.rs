@@ -8,6 +8,8 @@ mod inspect;
 mod listing;
 mod output;
 mod run;
+mod show;
+mod windows;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -45,7 +47,9 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Info => listing::info(out)?,
         Command::List => listing::list(out)?,
+        Command::Windows => windows::windows(out)?,
         Command::Run(args) => return run::run(&args, out),
+        Command::Show(args) => show::show(&args, out)?,
         Command::Inspect(args) => inspect::inspect(&args, out)?,
         Command::Bench(args) => return bench::bench(&args, out),
         Command::Completions { shell } => {

@@ -1,46 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `guplab run`.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use guplab::OpenError;
+use guplab::ktap::exit;
+use guplab::{OpenError, Tracer};
 use guplab_experiments::ktap::run_as_ktap;
 use guplab_experiments::trial::Budget;
 use guplab_experiments::{Case, Options, RunReport, run as run_cases, select};
 
 use crate::cli::{Format, RunArgs};
 use crate::output::bar::Bar;
-use crate::output::human;
+use crate::output::{human, rst};
 
 /// Runs, writes the results, and returns the exit code.
 pub(crate) fn run(args: &RunArgs, out: &mut impl Write) -> anyhow::Result<u8> {
-    let cases = select(&args.patterns);
+    let cases = select(&args.patterns, &args.families);
     if cases.is_empty() {
+        let families = args.families.iter().map(|family| family.name());
+        let patterns = args.patterns.iter().map(String::as_str);
+        let asked: Vec<&str> = families.chain(patterns).collect();
         bail!(
             "no case matches {}; `guplab list` shows what there is",
-            args.patterns.join(" ")
+            asked.join(" ")
         );
     }
     let options = options(args)?;
-    match args.format {
-        Format::Human => {
-            let report = with_bar(&cases, &options)?;
-            human::write(out, &report)?;
-            Ok(report.exit_code())
+    // Before the run, which may take long.
+    let record = match &args.record {
+        Some(path) => Some(File::create(path).with_context(|| path.display().to_string())?),
+        None => None,
+    };
+    let report = match args.format {
+        Format::Ktap => {
+            run_as_ktap(&mut *out, &cases, &options).map_err(anyhow::Error::from_boxed)?
         }
+        _ => Some(with_bar(&cases, &options)?),
+    };
+    let Some(report) = report else {
+        return Ok(exit::SKIP);
+    };
+    if let Some(file) = record {
+        let mut file = BufWriter::new(file);
+        serde_json::to_writer(&mut file, &report).context("recording the run")?;
+        file.flush().context("recording the run")?;
+    }
+    match args.format {
+        Format::Human => human::write(out, &report, args.verbose)?,
         Format::Json => {
-            let report = with_bar(&cases, &options)?;
             serde_json::to_writer_pretty(&mut *out, &report)?;
             writeln!(out)?;
-            Ok(report.exit_code())
         }
-        Format::Ktap => run_as_ktap(out, &cases, &options).map_err(anyhow::Error::from_boxed),
+        Format::Rst => rst::write(out, &report)?,
+        Format::Ktap => {}
     }
+    Ok(report.exit_code())
 }
 
 fn options(args: &RunArgs) -> anyhow::Result<Options> {
+    if args.format == Format::Ktap && (args.compare || args.seeds > 1) {
+        bail!("KTAP has one result for each name: not with --compare or --seeds");
+    }
+    if args.format == Format::Rst && !args.compare {
+        bail!("a table in reST compares aimed with unaimed runs: add --compare");
+    }
     let allowed = guplab::cpu::allowed().context("reading the CPUs that may be used")?;
     let cpus = match &args.cpus {
         None => allowed.into_iter().take(2).collect(),
@@ -58,12 +84,27 @@ fn options(args: &RunArgs) -> anyhow::Result<Options> {
         },
         // Short enough to be typed again.
         seed: args.seed.unwrap_or_else(|| fastrand::u64(1..1_000_000)),
+        seeds: args.seeds,
         cpus,
+        aim: !args.no_aim,
+        compare: args.compare,
+        record: args.record.is_some() && traces(),
     })
 }
 
+/// Whether traces can be had here. If not, a run is recorded without.
+fn traces() -> bool {
+    match Tracer::start() {
+        Ok(_) => true,
+        Err(reason) => {
+            eprintln!("guplab: recorded without traces: {reason}");
+            false
+        }
+    }
+}
+
 fn with_bar(cases: &[Case], options: &Options) -> Result<RunReport, OpenError> {
-    let bar = Bar::new(cases);
+    let bar = Bar::new(options.runs(cases));
     let report = run_cases(cases, options, |progress| bar.show(&progress));
     bar.finish();
     report

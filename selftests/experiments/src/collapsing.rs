@@ -4,7 +4,7 @@
 use std::fmt;
 
 use guplab::oracle::Evidence;
-use guplab::{Errno, Mapping, Session, page_size, sys};
+use guplab::{Errno, Kind, Mapping, Session, page_size, sys};
 
 use crate::trial::Context;
 use crate::{Stop, Trial};
@@ -38,6 +38,17 @@ impl By {
             By::Ioctl => "ioctl",
             By::Madvise => "madvise",
         }
+    }
+}
+
+/// The kinds that collapse is for.
+pub(crate) fn can_collapse(kind: Kind) -> Result<(), &'static str> {
+    match kind {
+        Kind::Hugetlb => Err("hugetlb pages are never collapsed"),
+        Kind::PrivateShmem => {
+            Err("collapse of a file leaves page tables with private copies as they are")
+        }
+        _ => Ok(()),
     }
 }
 
@@ -81,7 +92,7 @@ pub(crate) fn collapse(session: &Session, mapping: &Mapping, by: By) -> Result<C
 }
 
 /// The words of a page that carry content: its first, one in the middle, its last.
-fn content_words() -> [usize; 3] {
+pub(crate) fn content_words() -> [usize; 3] {
     [0, page_size() / 2 + 8, page_size() - 8]
 }
 
@@ -90,8 +101,9 @@ pub(crate) fn carries_content(offset: usize) -> bool {
     content_words().contains(&offset)
 }
 
-fn content(seed: u64, offset: usize) -> u64 {
-    (seed ^ offset as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// What a word holds: different in every page, and never zero.
+pub(crate) fn content(seed: u64, offset: usize) -> u64 {
+    (seed ^ offset as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1
 }
 
 /// Writes content that is different in every page.

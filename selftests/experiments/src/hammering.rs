@@ -5,6 +5,7 @@ use guplab::oracle::{Evidence, SAME_DATA, SAME_PAGE};
 use guplab::{Hammer, Mapping, Rng, Session, Span, sys};
 
 use crate::Trial;
+use crate::aim::Gated;
 
 /// How long HAMMER works in a round: about as long as a fork or a collapse takes on a slow machine.
 const SLICE_NS: u64 = 4_000_000;
@@ -34,12 +35,14 @@ pub(crate) fn checking_hammer(
     }
 }
 
-/// Runs it, and tells when. This is the right side of a duel.
+/// Runs it once the gate lets it, and tells when. This is the right side of a duel.
 pub(crate) fn timed_hammer(
     session: &Session,
     mapping: &Mapping,
     mut hammer: Hammer,
+    gate: Gated<'_>,
 ) -> (guplab::Result<Hammer>, Span) {
+    hammer.gate = gate.id();
     Span::of(|| session.hammer(mapping, &mut hammer).map(|()| hammer))
 }
 

@@ -2,28 +2,30 @@
 //! A run as KTAP: one test for each experiment with one part for each mapping kind, and one test
 //! for each of the kernel's own oracles.
 
+use std::error::Error;
 use std::io::{self, Write};
 
-use guplab::ktap::exit;
 use guplab::{Ktap, Session};
 
-use crate::report::{CaseReport, RunReport, kernel_outcome};
-use crate::runner::{Case, Options, Progress, run};
+use crate::Case;
+use crate::report::{CaseReport, RunReport};
+use crate::runner::{Options, Progress, run};
 
 /// The kernel's oracles, which are tests of their own.
 const KERNEL_CHECKS: usize = 3;
 
-/// Runs the cases and writes the results. Returns the exit code.
+/// Runs the cases and writes the results. Returns nothing if no module is loaded, which is written
+/// as a skip.
 pub fn run_as_ktap(
     mut out: impl Write,
     cases: &[Case],
     options: &Options,
-) -> Result<u8, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Option<RunReport>, Box<dyn Error + Send + Sync>> {
     // The module is asked for before anything is written, so that its absence is one clear line.
     match Session::open() {
         Err(error) if error.is_no_module() => {
             Ktap::skip_all(&mut out, &error.to_string())?;
-            return Ok(exit::SKIP);
+            return Ok(None);
         }
         opened => drop(opened?),
     }
@@ -35,7 +37,8 @@ pub fn run_as_ktap(
         }
     })?;
     written?;
-    Ok(writer.finish(&report)?)
+    writer.finish(&report)?;
+    Ok(Some(report))
 }
 
 /// Writes the results while the run goes on.
@@ -60,7 +63,7 @@ impl<W: Write> KtapRun<W> {
 
     /// Writes the result of the next case.
     fn ended(&mut self, report: &CaseReport) -> io::Result<()> {
-        let name = report.experiment;
+        let name = report.experiment.as_str();
         let of_this = |case: &Case| case.experiment.name == name;
         if self.done == 0 || !of_this(&self.cases[self.done - 1]) {
             let parts = self.cases.iter().filter(|case| of_this(case)).count();
@@ -76,14 +79,14 @@ impl<W: Write> KtapRun<W> {
         Ok(())
     }
 
-    /// Writes what the kernel's own oracles say, and returns the exit code.
-    fn finish(mut self, report: &RunReport) -> io::Result<u8> {
+    /// Writes what the kernel's own oracles say.
+    fn finish(mut self, report: &RunReport) -> io::Result<()> {
         self.ktap.diagnostic(&format!("seed {}", report.seed))?;
         for check in &report.kernel {
-            self.ktap.result(check.name, &kernel_outcome(check))?;
+            self.ktap.result(&check.name, &check.outcome())?;
         }
-        self.ktap.finish()?;
-        Ok(report.exit_code())
+        // The exit code is made of the report, where a skip of everything is told from a pass.
+        self.ktap.finish().map(|_| ())
     }
 }
 
@@ -93,6 +96,13 @@ fn figures(report: &CaseReport) -> String {
         "{}: rounds={} hits={} looked={} seconds={:.2}",
         report.kind, report.rounds, report.hits, report.looked, report.seconds
     );
+    if report.is_race() {
+        let evidence = &report.evidence;
+        text += &format!(
+            " back_offs={} fallbacks={}",
+            evidence.back_offs, evidence.fallbacks
+        );
+    }
     for (name, value) in &report.counters {
         text += &format!(" {name}={value}");
     }
@@ -102,34 +112,37 @@ fn figures(report: &CaseReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Machine;
     use crate::report::Verdict;
-    use crate::runner::select;
-    use std::time::Duration;
+    use crate::select;
 
     #[test]
     fn parts_are_nested_and_names_carry_no_figures() {
-        let cases = select(&["fork_*/shmem".into()]);
+        let cases = select(
+            &["fork_held_pin/shmem".into(), "pin_and_look/shmem".into()],
+            &[],
+        );
         let mut out = Vec::new();
         let mut run = KtapRun::new(&mut out, &cases).expect("memory can be written");
         let mut reports = Vec::new();
         for case in &cases {
-            let report = CaseReport::unfinished(
-                case.experiment.name,
-                case.kind,
-                Verdict::Pass,
-                3,
-                Duration::from_secs(1),
-            );
+            let report = CaseReport {
+                rounds: 3,
+                seconds: 1.0,
+                ..CaseReport::new(case, 7, true, Verdict::Pass)
+            };
             run.ended(&report).expect("memory can be written");
             reports.push(report);
         }
         let report = RunReport {
             seed: 7,
+            seeds: 1,
             cpus: vec![0],
+            machine: Machine::default(),
             cases: reports,
             kernel: Vec::new(),
         };
-        assert_eq!(run.finish(&report).expect("memory can be written"), 0);
+        run.finish(&report).expect("memory can be written");
         let text = String::from_utf8(out).expect("it is text");
         assert!(text.starts_with(
             "KTAP version 1\n1..5\n  KTAP version 1\n  # Subtest: fork_held_pin\n  1..1\n  \

@@ -2,13 +2,17 @@
 //! What a run found.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use guplab::{KernelCheck, Kind, Outcome, Violation};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Machine;
+use crate::recorder::Recording;
+use crate::trial::EvidenceCounts;
+use crate::{Case, Family};
 
 /// The verdict on one case.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
 pub enum Verdict {
     /// Every invariant held.
@@ -33,12 +37,18 @@ pub enum Verdict {
 }
 
 /// The result of one case.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseReport {
+    /// The question that it asks.
+    pub family: Family,
     /// The experiment.
-    pub experiment: &'static str,
+    pub experiment: String,
     /// The mapping kind.
     pub kind: Kind,
+    /// The seed of the run.
+    pub seed: u64,
+    /// Whether delay points held the actors.
+    pub aimed: bool,
     /// The verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
@@ -50,21 +60,42 @@ pub struct CaseReport {
     pub looked: u64,
     /// How long it took.
     pub seconds: f64,
+    /// What the hits were told by.
+    #[serde(flatten)]
+    pub evidence: EvidenceCounts,
     /// What else was counted.
-    pub counters: BTreeMap<&'static str, u64>,
+    pub counters: BTreeMap<String, u64>,
+    /// The trace of one round, if it was recorded.
+    #[serde(flatten)]
+    pub recording: Recording,
+}
+
+/// One of the kernel's own oracles after a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KernelResult {
+    /// A stable name.
+    pub name: String,
+    /// Nothing if all is well, else what is wrong.
+    pub complaints: Vec<String>,
+    /// Why it could not be looked at.
+    pub unavailable: Option<String>,
 }
 
 /// The result of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
-    /// The seed.
+    /// The first seed.
     pub seed: u64,
+    /// How many seeds, one after the other.
+    pub seeds: u64,
     /// The CPUs of the actors.
     pub cpus: Vec<usize>,
-    /// All cases in order.
+    /// Where and when it ran.
+    pub machine: Machine,
+    /// All cases in the order in which they were run.
     pub cases: Vec<CaseReport>,
-    /// The kernel's own oracles.
-    pub kernel: Vec<KernelCheck>,
+    /// The kernel's own oracles over the whole run.
+    pub kernel: Vec<KernelResult>,
 }
 
 impl Verdict {
@@ -82,26 +113,33 @@ impl Verdict {
     pub fn is_failure(&self) -> bool {
         matches!(self, Verdict::Violation { .. } | Verdict::Error { .. })
     }
+
+    /// Violations that it stands for.
+    pub fn violations(&self) -> u64 {
+        match self {
+            Verdict::Violation { count, .. } => *count,
+            _ => 0,
+        }
+    }
 }
 
 impl CaseReport {
-    /// A case that was not run or came to no end.
-    pub fn unfinished(
-        experiment: &'static str,
-        kind: Kind,
-        verdict: Verdict,
-        rounds: u64,
-        took: Duration,
-    ) -> CaseReport {
+    /// A case of which nothing is known but the verdict.
+    pub fn new(case: &Case, seed: u64, aimed: bool, verdict: Verdict) -> CaseReport {
         CaseReport {
-            experiment,
-            kind,
+            family: case.experiment.family,
+            experiment: case.experiment.name.to_owned(),
+            kind: case.kind,
+            seed,
+            aimed,
             verdict,
-            rounds,
+            rounds: 0,
             hits: 0,
             looked: 0,
-            seconds: took.as_secs_f64(),
+            seconds: 0.0,
+            evidence: EvidenceCounts::default(),
             counters: BTreeMap::new(),
+            recording: Recording::default(),
         }
     }
 
@@ -119,6 +157,16 @@ impl CaseReport {
         }
     }
 
+    /// Whether it was run to a verdict.
+    pub fn was_run(&self) -> bool {
+        matches!(self.verdict, Verdict::Pass | Verdict::Violation { .. })
+    }
+
+    /// Whether both sides had to meet in it, so that a run without a hit shows nothing.
+    pub fn is_race(&self) -> bool {
+        self.evidence.source.is_some()
+    }
+
     /// The result as a test result.
     pub fn outcome(&self) -> Outcome {
         match &self.verdict {
@@ -132,12 +180,24 @@ impl CaseReport {
     }
 }
 
-/// One of the kernel's oracles as a test result.
-pub fn kernel_outcome(check: &KernelCheck) -> Outcome {
-    match &check.unavailable {
-        Some(reason) => Outcome::Skip(reason.clone()),
-        None if check.complaints.is_empty() => Outcome::Pass,
-        None => Outcome::Fail(check.complaints.clone()),
+impl From<KernelCheck> for KernelResult {
+    fn from(check: KernelCheck) -> KernelResult {
+        KernelResult {
+            name: check.name.to_owned(),
+            complaints: check.complaints,
+            unavailable: check.unavailable,
+        }
+    }
+}
+
+impl KernelResult {
+    /// The result as a test result.
+    pub fn outcome(&self) -> Outcome {
+        match &self.unavailable {
+            Some(reason) => Outcome::Skip(reason.clone()),
+            None if self.complaints.is_empty() => Outcome::Pass,
+            None => Outcome::Fail(self.complaints.clone()),
+        }
     }
 }
 
@@ -148,7 +208,7 @@ impl RunReport {
             .cases
             .iter()
             .map(CaseReport::outcome)
-            .chain(self.kernel.iter().map(kernel_outcome));
+            .chain(self.kernel.iter().map(KernelResult::outcome));
         let mut totals = (0, 0, 0);
         for outcome in outcomes {
             match outcome {
@@ -178,22 +238,30 @@ impl RunReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::select;
+    use guplab::oracle::{Evidence, Origin};
 
     fn report(verdicts: Vec<Verdict>) -> RunReport {
+        let case = select(&[], &[])[0];
         RunReport {
             seed: 1,
+            seeds: 1,
             cpus: vec![0, 1],
+            machine: Machine::default(),
             cases: verdicts
                 .into_iter()
-                .map(|v| CaseReport::unfinished("x", Kind::Shmem, v, 0, Duration::ZERO))
+                .map(|verdict| CaseReport::new(&case, 1, true, verdict))
                 .collect(),
             kernel: Vec::new(),
         }
     }
 
+    fn skip() -> Verdict {
+        Verdict::Skip { reason: "r".into() }
+    }
+
     #[test]
     fn exit_codes_are_those_of_kselftest() {
-        let skip = || Verdict::Skip { reason: "r".into() };
         let error = || Verdict::Error { reason: "r".into() };
         assert_eq!(report(vec![Verdict::Pass, skip()]).exit_code(), 0);
         assert_eq!(report(vec![skip(), skip()]).exit_code(), 4);
@@ -204,12 +272,38 @@ mod tests {
     #[test]
     fn a_complaint_of_the_kernel_fails_the_run() {
         let mut report = report(vec![Verdict::Pass]);
-        report.kernel.push(KernelCheck {
-            name: "kernel_log",
+        report.kernel.push(KernelResult {
+            name: "kernel_log".into(),
             complaints: vec!["WARNING: x".into()],
             unavailable: None,
         });
         assert_eq!(report.exit_code(), 1);
         assert_eq!(report.totals(), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_recorded_run_is_read_back() {
+        let origin = Origin {
+            experiment: "x".into(),
+            kind: Kind::Anon4k,
+            seed: u64::MAX,
+            cpus: vec![0, 3],
+            aimed: false,
+        };
+        let evidence = Evidence::at(0x1000).frames(Some(1), None).detail("d");
+        let violation = Violation::new(&origin, (3, "variant"), "invariant", evidence);
+        let mut report = report(vec![
+            Verdict::Pass,
+            skip(),
+            Verdict::Violation {
+                count: 1,
+                violations: vec![violation],
+            },
+        ]);
+        report.cases[0].evidence.gaps = vec![0, 7];
+        report.cases[0].counters.insert("forks".into(), u64::MAX);
+        let text = serde_json::to_string(&report).expect("it can be written");
+        let read: RunReport = serde_json::from_str(&text).expect("it can be read");
+        assert_eq!(read, report);
     }
 }

@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs experiments on mapping kinds, one case after the other, each under a watchdog.
+//! Runs cases one after the other, each in a process of its own, under a watchdog and between two
+//! looks at the kernel's own oracles.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
+use std::io;
 use std::time::{Duration, Instant};
 
-use guplab::rng::case_rng;
-use guplab::{KernelState, Kind, OpenError, Oracle, Origin, Session};
+use guplab::oracle::Evidence;
+use guplab::{KernelState, OpenError, Session, SharedPage, Violation};
 
+use crate::Case;
+use crate::case_process::{Fate, Limits, in_process};
+use crate::conduct::{Plan, conduct};
+use crate::machine::Machine;
 use crate::report::{CaseReport, RunReport, Verdict};
-use crate::trial::{Budget, Stop, Trial, Watched};
-use crate::{ALL, Experiment};
+use crate::trial::Budget;
 
 /// A round that takes longer hangs.
-const WATCHDOG: Duration = Duration::from_secs(60);
+const ROUND_LIMIT: Duration = Duration::from_secs(60);
+/// A case that goes on for so long after its time hangs as well.
+const OVERTIME: Duration = Duration::from_secs(30);
+/// A process that lives for so long after SIGKILL is stuck.
+const DEATH_LIMIT: Duration = Duration::from_secs(10);
 
 /// How a run is made.
 #[derive(Clone, Debug)]
@@ -25,23 +29,38 @@ pub struct Options {
     pub budget: Budget,
     /// The seed of the run.
     pub seed: u64,
+    /// All cases are run once for each of so many seeds, from the first one on.
+    pub seeds: u64,
     /// The CPUs of the actors: the first two are used, or the only one for both.
     pub cpus: Vec<usize>,
+    /// Whether delay points hold the actors.
+    pub aim: bool,
+    /// Whether each case is run unaimed and then aimed, where it has something to aim at.
+    pub compare: bool,
+    /// Whether the trace of a round with a hit or a violation is kept for each case.
+    pub record: bool,
 }
 
-/// One experiment on one mapping kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Case {
-    /// The experiment.
-    pub experiment: &'static Experiment,
-    /// The mapping kind.
-    pub kind: Kind,
-}
+impl Options {
+    /// The CPUs of the two actors.
+    pub(crate) fn pair(&self) -> (usize, usize) {
+        let first = self.cpus.first().copied().unwrap_or(0);
+        (first, self.cpus.get(1).copied().unwrap_or(first))
+    }
 
-impl Case {
-    /// Its name: experiment/kind.
-    pub fn name(&self) -> String {
-        format!("{}/{}", self.experiment.name, self.kind)
+    /// The ways in which a case is run.
+    fn aims(&self, case: &Case) -> &'static [bool] {
+        match (self.compare, self.aim) {
+            (true, _) if !case.experiment.windows.is_empty() => &[false, true],
+            (true, _) | (false, true) => &[true],
+            (false, false) => &[false],
+        }
+    }
+
+    /// How often the cases are run in all.
+    pub fn runs(&self, cases: &[Case]) -> u64 {
+        let once: usize = cases.iter().map(|case| self.aims(case).len()).sum();
+        once as u64 * self.seeds
     }
 }
 
@@ -56,32 +75,12 @@ pub enum Progress<'a> {
     Ended(&'a CaseReport),
 }
 
-/// Whether a name matches a pattern: a part of the name, in which `*` stands for any text.
-fn matches(name: &str, pattern: &str) -> bool {
-    let mut rest = name;
-    pattern.split('*').all(|part| match rest.find(part) {
-        Some(at) => {
-            rest = &rest[at + part.len()..];
-            true
-        }
-        None => false,
-    })
-}
-
-/// The cases whose name (experiment/kind) matches one of the patterns; all without a pattern.
-pub fn select(patterns: &[String]) -> Vec<Case> {
-    ALL.iter()
-        .flat_map(|experiment| Kind::ALL.map(|kind| Case { experiment, kind }))
-        .filter(|case| {
-            patterns.is_empty()
-                || patterns
-                    .iter()
-                    .any(|pattern| matches(&case.name(), pattern))
-        })
-        .collect()
-}
-
 /// Runs the cases.
+///
+/// # Panics
+///
+/// If the process has more than one thread: cases run in forked processes, in which the other
+/// threads' locks would stay locked.
 pub fn run(
     cases: &[Case],
     options: &Options,
@@ -89,165 +88,195 @@ pub fn run(
 ) -> Result<RunReport, OpenError> {
     // Fails early, and with the reason, where there is no module.
     drop(Session::open()?);
+    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    assert_eq!(
+        threads, 1,
+        "experiments are run from a process with one thread"
+    );
     let before = KernelState::read();
-    let mut reports = Vec::with_capacity(cases.len());
-    let mut hung: Option<String> = None;
-    for case in cases {
-        progress(Progress::Begins(case));
-        let report = match &hung {
-            None => run_case(case, options, &mut progress).unwrap_or_else(|hang| {
-                hung = Some(case.name());
-                hang
-            }),
-            Some(name) => {
-                let reason = format!("not run, because {name} hangs");
-                unfinished(case, Verdict::Error { reason }, 0, Duration::ZERO)
+    let mut reports = Vec::new();
+    let mut stuck: Option<String> = None;
+    for seed in (0..options.seeds).map(|n| options.seed.wrapping_add(n)) {
+        for case in cases {
+            for &aimed in options.aims(case) {
+                let plan = Plan {
+                    case,
+                    seed,
+                    aimed,
+                    options,
+                };
+                progress(Progress::Begins(case));
+                let report = match ((case.experiment.fits)(case.kind), &stuck) {
+                    (Err(reason), _) => plan.report(Verdict::Skip {
+                        reason: reason.to_owned(),
+                    }),
+                    (_, Some(name)) => plan.error(format!(
+                        "not run, because the process of {name} is stuck in the kernel"
+                    )),
+                    (Ok(()), None) => {
+                        let (report, is_stuck) = run_case(&plan, &mut progress);
+                        stuck = is_stuck.then(|| case.name());
+                        report
+                    }
+                };
+                progress(Progress::Ended(&report));
+                reports.push(report);
             }
-        };
-        progress(Progress::Ended(&report));
-        reports.push(report);
+        }
     }
     Ok(RunReport {
         seed: options.seed,
+        seeds: options.seeds,
         cpus: options.cpus.clone(),
+        machine: Machine::here(),
         cases: reports,
-        kernel: before.compare(),
+        kernel: before.compare().into_iter().map(Into::into).collect(),
     })
 }
 
-fn unfinished(case: &Case, verdict: Verdict, rounds: u64, took: Duration) -> CaseReport {
-    CaseReport::unfinished(case.experiment.name, case.kind, verdict, rounds, took)
-}
-
-/// Runs a case in a thread of its own. The error is the report on a case that hangs: its thread is
-/// left behind, as nothing can end it but the end of the process.
-fn run_case(
-    case: &Case,
-    options: &Options,
-    progress: &mut impl FnMut(Progress<'_>),
-) -> Result<CaseReport, CaseReport> {
+/// Runs a case, and tells whether its process is stuck.
+fn run_case(plan: &Plan<'_>, progress: &mut impl FnMut(Progress<'_>)) -> (CaseReport, bool) {
     let started = Instant::now();
-    let watched = Arc::new(Watched::default());
-    let (sender, receiver) = channel();
-    let (its_case, its_options, its_watched) = (*case, options.clone(), Arc::clone(&watched));
-    thread::spawn(move || {
-        let report = catch_unwind(AssertUnwindSafe(|| {
-            conduct(&its_case, &its_options, its_watched)
-        }))
-        .unwrap_or_else(|panic| {
-            let reason = panic_text(panic.as_ref());
-            unfinished(&its_case, Verdict::Error { reason }, 0, started.elapsed())
+    let budget = plan.options.budget;
+    let limits = Limits {
+        round: ROUND_LIMIT,
+        whole: budget.rounds.is_none().then_some(budget.time + OVERTIME),
+        death: DEATH_LIMIT,
+    };
+    let kernel = KernelState::read();
+    let mut rounds = 0;
+    let fate = SharedPage::new()
+        .map_err(io::Error::from)
+        .and_then(|watched| {
+            in_process(
+                &limits,
+                &watched,
+                || serde_json::to_vec(&conduct(plan, &watched)).unwrap_or_default(),
+                |now| {
+                    rounds = now;
+                    progress(Progress::GoesOn(plan.case, now));
+                },
+            )
         });
-        // Nobody listens any more after a hang.
-        let _nobody = sender.send(report);
-    });
-
-    let (mut rounds, mut since) = (0, Instant::now());
-    loop {
-        match receiver.recv_timeout(Duration::from_millis(100)) {
-            Ok(report) => return Ok(report),
-            Err(RecvTimeoutError::Disconnected) => {
-                let reason = "its thread ended without a report".to_owned();
-                let verdict = Verdict::Error { reason };
-                return Ok(unfinished(case, verdict, rounds, started.elapsed()));
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        let now = watched.rounds.load(Ordering::Relaxed);
-        if now != rounds {
-            (rounds, since) = (now, Instant::now());
-        }
-        progress(Progress::GoesOn(case, rounds));
-        if since.elapsed() > WATCHDOG {
-            let seconds = WATCHDOG.as_secs();
-            let reason = format!("hangs: no end of round {rounds} in {seconds} s");
-            let verdict = Verdict::Error { reason };
-            return Err(unfinished(case, verdict, rounds, started.elapsed()));
-        }
+    let is_stuck = matches!(fate, Ok(Fate::Stuck(_)));
+    let mut report = match fate {
+        Ok(Fate::Sent(text)) => serde_json::from_slice(&text)
+            .unwrap_or_else(|error| plan.error(format!("its report can't be read: {error}"))),
+        Ok(Fate::Died(reason) | Fate::Hung(reason) | Fate::Stuck(reason)) => CaseReport {
+            rounds,
+            seconds: started.elapsed().as_secs_f64(),
+            ..plan.error(reason)
+        },
+        Err(error) => plan.error(format!("a process for the case: {error}")),
+    };
+    // By now its mm is gone, and what the kernel says about that is in the log.
+    let complaints: Vec<String> = kernel
+        .compare()
+        .into_iter()
+        .flat_map(|check| check.complaints)
+        .collect();
+    if !complaints.is_empty() {
+        add_complaints(plan, &mut report, complaints);
     }
+    (report, is_stuck)
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("panicked: {}", text.unwrap_or("no message"))
-}
-
-fn conduct(case: &Case, options: &Options, watched: Arc<Watched>) -> CaseReport {
-    let started = Instant::now();
-    let session = match Session::open() {
-        Ok(session) => session,
-        Err(error) => {
-            let reason = error.to_string();
-            return unfinished(case, Verdict::Error { reason }, 0, started.elapsed());
+/// Makes complaints of the kernel a violation, whatever the verdict was.
+fn add_complaints(plan: &Plan<'_>, report: &mut CaseReport, complaints: Vec<String>) {
+    let mut evidence = Evidence {
+        details: complaints,
+        ..Evidence::default()
+    };
+    let (mut count, mut violations) = (0, Vec::new());
+    match std::mem::replace(&mut report.verdict, Verdict::Pass) {
+        Verdict::Pass => {}
+        Verdict::Violation {
+            count: old,
+            violations: kept,
+        } => (count, violations) = (old, kept),
+        Verdict::Skip { reason } | Verdict::Error { reason } => {
+            evidence = evidence.detail(format!("the case ended with: {reason}"));
         }
-    };
-    let first = options.cpus.first().copied().unwrap_or(0);
-    let second = options.cpus.get(1).copied().unwrap_or(first);
-    let oracle = Oracle::new(Origin {
-        experiment: case.experiment.name.to_owned(),
-        kind: case.kind,
-        seed: options.seed,
-        cpus: vec![first, second],
-    });
-    let rng = case_rng(options.seed, &case.name());
-    let mut trial = Trial::new(
-        &session,
-        case.kind,
-        rng,
-        (first, second),
-        oracle,
-        options.budget,
-        watched,
-    );
-    let ended = (case.experiment.run)(&mut trial);
-    let (counted, oracle) = trial.finish();
-    let (looked, count) = (oracle.looked(), oracle.violated());
-    let verdict = match ended {
-        // What was seen stays seen, however the case ended.
-        _ if count > 0 => Verdict::Violation {
-            count,
-            violations: oracle.into_violations(),
-        },
-        Err(Stop::Error(reason)) => Verdict::Error { reason },
-        Err(Stop::Skip(reason)) => Verdict::Skip { reason },
-        Ok(()) if looked == 0 => Verdict::Error {
-            reason: "nothing was looked at".into(),
-        },
-        Ok(()) => Verdict::Pass,
-    };
-    CaseReport {
-        experiment: case.experiment.name,
-        kind: case.kind,
-        verdict,
-        rounds: counted.rounds,
-        hits: counted.hits,
-        looked,
-        seconds: started.elapsed().as_secs_f64(),
-        counters: counted.counters,
     }
+    violations.push(Violation::new(
+        &plan.origin(),
+        (report.rounds, "or at the end of its process"),
+        "the kernel has no complaint",
+        evidence,
+    ));
+    report.verdict = Verdict::Violation {
+        count: count + 1,
+        violations,
+    };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::select;
+
+    fn options() -> Options {
+        Options {
+            budget: Budget {
+                time: Duration::from_secs(1),
+                rounds: None,
+            },
+            seed: 7,
+            seeds: 3,
+            cpus: vec![2],
+            aim: false,
+            compare: false,
+            record: false,
+        }
+    }
 
     #[test]
-    fn patterns_are_parts_of_names() {
-        let names = |patterns: &[&str]| -> Vec<String> {
-            let patterns: Vec<String> = patterns.iter().map(|&p| p.to_owned()).collect();
-            select(&patterns).iter().map(Case::name).collect()
+    fn one_cpu_serves_both_actors() {
+        assert_eq!(options().pair(), (2, 2));
+    }
+
+    #[test]
+    fn cases_are_compared_where_there_is_something_to_aim_at() {
+        let cases = select(&[], &[]);
+        let compared = Options {
+            compare: true,
+            ..options()
         };
-        assert_eq!(names(&[]).len(), ALL.len() * Kind::ALL.len());
-        assert_eq!(names(&["pin_and_look"]).len(), Kind::ALL.len());
-        assert_eq!(names(&["/shmem"]).len(), ALL.len());
-        assert_eq!(
-            names(&["fork_*/anon-thp"]),
-            ["fork_held_pin/anon-thp", "fork_pin_stress/anon-thp"]
-        );
-        assert!(names(&["no such thing"]).is_empty());
-        assert_eq!(names(&["held_pin/hugetlb", "*held_pin/hugetlb"]).len(), 2);
+        for case in &cases {
+            let expected = 1 + usize::from(!case.experiment.windows.is_empty());
+            assert_eq!(compared.aims(case).len(), expected);
+            assert_eq!(options().aims(case), [false]);
+        }
+        assert_eq!(options().runs(&cases), 3 * cases.len() as u64);
+    }
+
+    #[test]
+    fn a_complaint_of_the_kernel_is_a_violation_with_a_replay() {
+        let case = select(&[], &[])[0];
+        let options = options();
+        let plan = Plan {
+            case: &case,
+            seed: 8,
+            aimed: false,
+            options: &options,
+        };
+        let mut report = CaseReport {
+            rounds: 5,
+            ..plan.error("hangs")
+        };
+        add_complaints(&plan, &mut report, vec!["BUG: Bad rss-counter".into()]);
+        let Verdict::Violation { count, violations } = &report.verdict else {
+            panic!("{report:?}");
+        };
+        let text = violations[0].to_string();
+        assert_eq!(*count, 1);
+        for part in [
+            "violated: the kernel has no complaint",
+            "BUG: Bad rss-counter",
+            "the case ended with: hangs",
+            "--seed 8 --rounds 5 --cpus 2,2 --no-aim",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
     }
 }

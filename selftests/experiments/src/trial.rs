@@ -3,12 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use guplab::oracle::Evidence;
-use guplab::{Errno, Kind, Mapping, Oracle, Rng, Session, Unavailable};
+use guplab::{Errno, Kind, Mapping, Oracle, Rng, Session, SharedPage, Unavailable};
+use serde::{Deserialize, Serialize};
+
+use crate::Window;
+use crate::aim::Aim;
+use crate::recorder::{Recorder, Recording};
 
 /// Why an experiment can't go on. Neither is a verdict about the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,11 +50,37 @@ pub struct Budget {
     pub rounds: Option<u64>,
 }
 
-/// Rounds so far, for whoever watches.
-#[derive(Debug, Default)]
-pub struct Watched {
-    /// Rounds so far.
-    pub rounds: AtomicU64,
+/// The word of the shared page in which the rounds so far are told to whoever watches.
+pub const ROUNDS: usize = 0;
+
+/// By what it was told that both sides met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// By the counters of delay points: one was passed while the other was open.
+    Window,
+    /// By time stamps around what both sides did.
+    Overlap,
+}
+
+/// Evidence that both sides met, and how closely.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceCounts {
+    /// What tells hits; none where the experiment itself does.
+    #[serde(rename = "evidence")]
+    pub source: Option<Source>,
+    /// The windows that were armed.
+    #[serde(rename = "windows_armed")]
+    pub armed: Vec<String>,
+    /// The windows that this kernel can't arm, with the reason.
+    #[serde(rename = "windows_unsupported")]
+    pub unsupported: Vec<String>,
+    /// References that GUP gave back (gup_put_folio()).
+    pub back_offs: u64,
+    /// Falls back to the slow path (__gup_longterm_locked()).
+    pub fallbacks: u64,
+    /// Times between the two sides' steps: bucket n counts those of 2^n to 2^(n+1) - 1 ns.
+    pub gaps: Vec<u64>,
 }
 
 /// What an experiment is given.
@@ -66,9 +96,14 @@ pub struct Trial<'s> {
     pub cpus: (usize, usize),
     /// Who decides.
     pub oracle: Oracle,
+    pub(crate) windows: &'static [Window],
+    pub(crate) aimed: bool,
+    pub(crate) evidence: EvidenceCounts,
+    pub(crate) aim: Option<Aim<'s>>,
     budget: Budget,
     started: Instant,
-    watched: Arc<Watched>,
+    watched: &'s SharedPage,
+    recorder: Option<Recorder>,
     rounds: u64,
     hits: u64,
     counters: BTreeMap<&'static str, u64>,
@@ -81,12 +116,16 @@ pub struct Counted {
     pub rounds: u64,
     /// Hits.
     pub hits: u64,
+    /// Evidence for them.
+    pub evidence: EvidenceCounts,
+    /// The trace of one round, if it was recorded.
+    pub recording: Recording,
     /// Other counters by name.
     pub counters: BTreeMap<&'static str, u64>,
 }
 
 impl<'s> Trial<'s> {
-    /// A trial that starts now.
+    /// A trial that starts now, and tells its rounds in a word of `watched`.
     pub fn new(
         session: &'s Session,
         kind: Kind,
@@ -94,7 +133,7 @@ impl<'s> Trial<'s> {
         cpus: (usize, usize),
         oracle: Oracle,
         budget: Budget,
-        watched: Arc<Watched>,
+        watched: &'s SharedPage,
     ) -> Trial<'s> {
         Trial {
             session,
@@ -102,13 +141,32 @@ impl<'s> Trial<'s> {
             rng,
             cpus,
             oracle,
+            windows: &[],
+            aimed: false,
+            evidence: EvidenceCounts::default(),
+            aim: None,
             budget,
             started: Instant::now(),
             watched,
+            recorder: None,
             rounds: 0,
             hits: 0,
             counters: BTreeMap::new(),
         }
+    }
+
+    /// Says what [`Trial::aim`] is to arm, and whether that is to delay anybody.
+    #[must_use]
+    pub fn windows(mut self, windows: &'static [Window], aimed: bool) -> Trial<'s> {
+        (self.windows, self.aimed) = (windows, aimed);
+        self
+    }
+
+    /// Keeps the trace of a round with a hit or a violation.
+    #[must_use]
+    pub(crate) fn recorded(mut self, recorder: Option<Recorder>) -> Trial<'s> {
+        self.recorder = recorder;
+        self
     }
 
     /// Begins a round, unless the budget is used up. The first round always takes place.
@@ -117,13 +175,26 @@ impl<'s> Trial<'s> {
             Some(rounds) => self.rounds >= rounds,
             None => self.rounds > 0 && self.started.elapsed() >= self.budget.time,
         };
+        self.record_round();
         if used_up {
             return false;
         }
         self.rounds += 1;
-        self.watched.rounds.store(self.rounds, Ordering::Relaxed);
+        let now = (self.hits, self.oracle.violated());
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begins(now);
+        }
+        self.watched[ROUNDS].store(self.rounds, Ordering::Relaxed);
         self.oracle.begin(self.rounds, "");
         true
+    }
+
+    /// Keeps the trace of the round that has ended, if it is worth that.
+    fn record_round(&mut self) {
+        let now = (self.hits, self.oracle.violated());
+        if let (Some(recorder), 1..) = (&mut self.recorder, self.rounds) {
+            recorder.ended(self.rounds, now);
+        }
     }
 
     /// Says what this round does now.
@@ -159,11 +230,15 @@ impl<'s> Trial<'s> {
     }
 
     /// What was counted, and the oracle.
-    pub fn finish(self) -> (Counted, Oracle) {
+    pub fn finish(mut self) -> (Counted, Oracle) {
+        // An experiment that fails doesn't ask for another round.
+        self.record_round();
         let counted = Counted {
             rounds: self.rounds,
             hits: self.hits,
+            evidence: self.evidence,
             counters: self.counters,
+            recording: self.recorder.map(Recorder::finish).unwrap_or_default(),
         };
         (counted, self.oracle)
     }

@@ -9,6 +9,7 @@ use rustix::thread::futex;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::cpu;
+use crate::offsets::Offsets;
 use crate::rng::Rng;
 
 /// CLOCK_MONOTONIC in nanoseconds, the clock of the module's time stamps.
@@ -40,7 +41,8 @@ impl Span {
         self.start <= other.end && other.start <= self.end
     }
 
-    fn len(&self) -> u64 {
+    /// How long it is.
+    pub(crate) fn len(&self) -> u64 {
         self.end.saturating_sub(self.start)
     }
 }
@@ -62,48 +64,14 @@ pub trait Duel {
     /// What the left actor does, with the time that it took.
     fn left(&mut self, task: &Self::Task) -> (Self::Left, Span);
 
-    /// Judges a round, when both are through and nobody runs.
+    /// Judges a round, when both are through and nobody runs. Returns whether both met, which later
+    /// rounds are steered by.
     fn judge(
         &mut self,
         task: Self::Task,
         left: (Self::Left, Span),
         right: (Self::Right, Span),
-    ) -> Result<(), Self::Error>;
-}
-
-/// How far the right actor starts after the left one. The range is learned: of all offsets that
-/// can make the two spans meet, each is as likely.
-#[derive(Debug, Default)]
-struct Offsets {
-    left_ns: u64,
-    right_ns: u64,
-}
-
-/// No actor is ever delayed for longer.
-const MAX_OFFSET_NS: u64 = 20_000_000;
-
-impl Offsets {
-    /// Follows the median: one span that took long, because somebody else had the CPU, must not
-    /// spoil the offsets of the rounds that come.
-    fn learn(&mut self, left: &Span, right: &Span) {
-        let follow = |old: u64, new: u64| match old {
-            0 => new.clamp(1, MAX_OFFSET_NS),
-            _ if new > old => (old + old / 8 + 1).min(MAX_OFFSET_NS),
-            _ => (old - old / 8).max(1),
-        };
-        self.left_ns = follow(self.left_ns, left.len());
-        self.right_ns = follow(self.right_ns, right.len());
-    }
-
-    /// Delays of the left and the right actor.
-    fn draw(&self, rng: &mut Rng) -> (u64, u64) {
-        // Drawn in any case, so that the schedule of what follows doesn't depend on time.
-        let at = (rng.f64() * (self.left_ns + self.right_ns) as f64) as u64;
-        match at.checked_sub(self.right_ns) {
-            Some(right) => (0, right),
-            None => (self.right_ns - at, 0),
-        }
-    }
+    ) -> Result<bool, Self::Error>;
 }
 
 fn delay(ns: u64) {
@@ -218,13 +186,13 @@ pub fn duel<D: Duel>(
         let _leave = Leave(&meeting);
         let mut offsets = Offsets::default();
         while let Some(next) = sides.prepare()? {
-            let (left_offset, right_offset) = offsets.draw(rng);
-            *lock(&task) = Some((next, right_offset));
+            let offset = offsets.draw(rng);
+            *lock(&task) = Some((next, offset.right_ns));
             // The first meeting hands the task over, the second is the start, the third the end.
             if !(meeting.wait(Waiting::Asleep) && meeting.wait(Waiting::Awake)) {
                 break;
             }
-            delay(left_offset);
+            delay(offset.left_ns);
             let left = sides.left(&next);
             if !meeting.wait(Waiting::Asleep) {
                 break;
@@ -232,8 +200,9 @@ pub fn duel<D: Duel>(
             let Some(right) = lock(&answer).take() else {
                 break;
             };
-            offsets.learn(&left.1, &right.1);
-            sides.judge(next, left, right)?;
+            let spans = (left.1, right.1);
+            let met = sides.judge(next, left, right)?;
+            offsets.learn(&offset, spans, met);
         }
         Ok(())
     })
@@ -271,12 +240,13 @@ mod tests {
             })
         }
 
-        fn judge(&mut self, task: u32, left: (u32, Span), right: (u32, Span)) -> Result<(), ()> {
+        fn judge(&mut self, task: u32, left: (u32, Span), right: (u32, Span)) -> Result<bool, ()> {
             assert_eq!(left.0, task);
             assert_eq!(right.0, task + 1);
             self.sum += u64::from(task);
-            self.overlaps += u32::from(left.1.overlaps(&right.1));
-            Ok(())
+            let met = left.1.overlaps(&right.1);
+            self.overlaps += u32::from(met);
+            Ok(met)
         }
     }
 
@@ -301,24 +271,6 @@ mod tests {
         });
         assert_eq!(done, Ok(()));
         assert_eq!(sides.sum, 50 * 51 / 2);
-    }
-
-    #[test]
-    fn offsets_cover_what_can_meet() {
-        let mut offsets = Offsets::default();
-        assert_eq!(offsets.draw(&mut Rng::with_seed(1)), (0, 0));
-        let span = |len| Span { start: 0, end: len };
-        offsets.learn(&span(1000), &span(3000));
-        let mut rng = Rng::with_seed(2);
-        let (mut most_left, mut most_right) = (0, 0);
-        for _ in 0..1000 {
-            let (left, right) = offsets.draw(&mut rng);
-            assert!(left == 0 || right == 0);
-            most_left = most_left.max(left);
-            most_right = most_right.max(right);
-        }
-        assert!((2900..=3000).contains(&most_left), "{most_left}");
-        assert!((900..=1000).contains(&most_right), "{most_right}");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod ksm;
 pub mod ktap;
 pub mod mapping;
 pub mod numa;
+mod offsets;
 pub mod oracle;
 pub mod page;
 pub mod pagemap;

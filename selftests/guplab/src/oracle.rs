@@ -13,7 +13,7 @@ pub const SAME_DATA: &str = "the pin and the address show the same data";
 pub const LOOKS_PINNED: &str = "a pinned page looks pinned";
 
 /// Which case found something, and how it was started.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Origin {
     /// The experiment.
     pub experiment: String,
@@ -23,10 +23,28 @@ pub struct Origin {
     pub seed: u64,
     /// The CPUs of the actors.
     pub cpus: Vec<usize>,
+    /// Whether delay points held the actors.
+    pub aimed: bool,
+}
+
+impl Origin {
+    /// The command that runs the same schedule again, up to the round.
+    pub fn replay(&self, round: u64) -> String {
+        let cpus: Vec<String> = self.cpus.iter().map(usize::to_string).collect();
+        let unaimed = if self.aimed { "" } else { " --no-aim" };
+        format!(
+            "guplab run '{}/{}' --seed {} --rounds {} --cpus {}{unaimed}",
+            self.experiment,
+            self.kind,
+            self.seed,
+            round.max(1),
+            cpus.join(",")
+        )
+    }
 }
 
 /// What was seen: filled in as far as it applies.
-#[derive(Clone, Debug, Default, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Evidence {
     /// The address.
     pub addr: Option<u64>,
@@ -64,7 +82,7 @@ impl Evidence {
 }
 
 /// An invariant that was seen broken.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Violation {
     /// Where it comes from.
     #[serde(flatten)]
@@ -80,6 +98,25 @@ pub struct Violation {
     pub evidence: Evidence,
     /// The command that runs the same schedule again.
     pub replay: String,
+}
+
+impl Violation {
+    /// A violation in a round of a case.
+    pub fn new(
+        origin: &Origin,
+        (round, variant): (u64, &str),
+        invariant: &str,
+        evidence: Evidence,
+    ) -> Violation {
+        Violation {
+            origin: origin.clone(),
+            round,
+            variant: variant.to_owned(),
+            invariant: invariant.to_owned(),
+            evidence,
+            replay: origin.replay(round),
+        }
+    }
 }
 
 impl fmt::Display for Violation {
@@ -115,7 +152,38 @@ pub struct Oracle {
     looked: u64,
     violated: u64,
     kept: Vec<Violation>,
-    sabotaged: bool,
+    sabotage: Option<Sabotage>,
+}
+
+/// The test of the tests: which verdicts are made wrong, so that whoever runs the experiments must
+/// notice. `GUPLAB_SABOTAGE=invert` stands for those on [`SAME_PAGE`], `invert:TEXT` for those on
+/// every invariant that contains the text.
+#[derive(Debug)]
+enum Sabotage {
+    SamePage,
+    Containing(String),
+}
+
+impl Sabotage {
+    fn from_environment() -> Option<Sabotage> {
+        Sabotage::parse(std::env::var_os("GUPLAB_SABOTAGE")?.to_str()?)
+    }
+
+    fn parse(how: &str) -> Option<Sabotage> {
+        match how.split_once(':') {
+            None => (how == "invert").then_some(Sabotage::SamePage),
+            Some((how, text)) => {
+                (how == "invert" && !text.is_empty()).then(|| Sabotage::Containing(text.to_owned()))
+            }
+        }
+    }
+
+    fn concerns(&self, invariant: &str) -> bool {
+        match self {
+            Sabotage::SamePage => invariant == SAME_PAGE,
+            Sabotage::Containing(text) => invariant.contains(text.as_str()),
+        }
+    }
 }
 
 impl Oracle {
@@ -128,7 +196,7 @@ impl Oracle {
             looked: 0,
             violated: 0,
             kept: Vec::new(),
-            sabotaged: std::env::var_os("GUPLAB_SABOTAGE").is_some_and(|how| how == "invert"),
+            sabotage: Sabotage::from_environment(),
         }
     }
 
@@ -146,36 +214,20 @@ impl Oracle {
         evidence: impl FnOnce() -> Evidence,
     ) -> bool {
         self.looked += 1;
-        // The test of the tests: GUPLAB_SABOTAGE=invert makes this one verdict wrong, which
-        // whoever runs the experiments must notice.
-        let holds = holds ^ (self.sabotaged && invariant == SAME_PAGE);
+        let inverted = self
+            .sabotage
+            .as_ref()
+            .is_some_and(|s| s.concerns(invariant));
+        let holds = holds ^ inverted;
         if !holds {
             self.violated += 1;
             if self.kept.len() < KEPT {
-                let violation = self.violation(invariant, evidence());
+                let round = (self.round, self.variant.as_str());
+                let violation = Violation::new(&self.origin, round, invariant, evidence());
                 self.kept.push(violation);
             }
         }
         holds
-    }
-
-    fn violation(&self, invariant: &str, evidence: Evidence) -> Violation {
-        let cpus: Vec<String> = self.origin.cpus.iter().map(usize::to_string).collect();
-        Violation {
-            origin: self.origin.clone(),
-            round: self.round,
-            variant: self.variant.clone(),
-            invariant: invariant.to_owned(),
-            evidence,
-            replay: format!(
-                "guplab run '{}/{}' --seed {} --rounds {} --cpus {}",
-                self.origin.experiment,
-                self.origin.kind,
-                self.origin.seed,
-                self.round,
-                cpus.join(",")
-            ),
-        }
     }
 
     /// How often it decided.
@@ -204,6 +256,7 @@ mod tests {
             kind: Kind::Hugetlb,
             seed: 7,
             cpus: vec![0, 1],
+            aimed: true,
         })
     }
 
@@ -237,10 +290,28 @@ mod tests {
     }
 
     #[test]
-    fn sabotage_inverts_one_invariant_only() {
+    fn an_unaimed_case_is_replayed_unaimed() {
+        let origin = Origin {
+            aimed: false,
+            ..oracle().origin
+        };
+        assert!(origin.replay(3).ends_with("--cpus 0,1 --no-aim"));
+        // Before the first round, one is what it takes to get there.
+        assert!(origin.replay(0).contains("--rounds 1 "));
+    }
+
+    #[test]
+    fn sabotage_inverts_what_it_names_only() {
         let mut oracle = oracle();
-        oracle.sabotaged = true;
+        oracle.sabotage = Sabotage::parse("invert");
         assert!(!oracle.decide(SAME_PAGE, true, Evidence::default));
         assert!(oracle.decide(SAME_DATA, true, Evidence::default));
+        oracle.sabotage = Sabotage::parse("invert:same data");
+        assert!(oracle.decide(SAME_PAGE, true, Evidence::default));
+        assert!(!oracle.decide(SAME_DATA, true, Evidence::default));
+        assert!(oracle.decide(SAME_DATA, false, Evidence::default));
+        for how in ["", "panic", "invert:", "warn:x"] {
+            assert!(Sabotage::parse(how).is_none(), "{how}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The progress bar: on standard error, and only where that is a terminal.
 
-use guplab_experiments::{Case, Progress};
+use guplab_experiments::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Shows how far a run is.
@@ -9,9 +9,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
-    /// A bar for so many cases. It hides itself where there is no terminal.
-    pub(crate) fn new(cases: &[Case]) -> Bar {
-        let bar = ProgressBar::new(cases.len() as u64);
+    /// A bar for so many cases. It hides itself where there is no terminal. It must not tick by
+    /// itself: that would be a thread, and the runner forks.
+    pub(crate) fn new(cases: u64) -> Bar {
+        let bar = ProgressBar::new(cases);
         if let Ok(style) =
             ProgressStyle::with_template("[{elapsed}] {bar:20} case {pos} of {len}: {msg}")
         {

@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A run as a table for people.
+//! A run for people: one part for each question.
 
 use std::io::{self, Write};
 
-use guplab_experiments::report::kernel_outcome;
-use guplab_experiments::{CaseReport, RunReport, Verdict};
+use guplab::Outcome;
+use guplab_experiments::{CaseReport, Family, RunReport, Verdict};
 
-use crate::output::table::Table;
+use crate::output::question;
 
 /// Writes a whole run.
-pub(crate) fn write(out: &mut impl Write, report: &RunReport) -> io::Result<()> {
-    write!(out, "{}", verdicts(report))?;
+pub(crate) fn write(out: &mut impl Write, report: &RunReport, verbose: bool) -> io::Result<()> {
+    for family in Family::ALL {
+        question::write(out, report, family, verbose)?;
+    }
     for case in &report.cases {
         details(out, case)?;
     }
     for check in &report.kernel {
-        match kernel_outcome(check) {
-            guplab::Outcome::Pass => {}
-            guplab::Outcome::Skip(reason) => {
+        match check.outcome() {
+            Outcome::Pass => {}
+            Outcome::Skip(reason) => {
                 writeln!(out, "{}: not checked: {reason}", check.name)?;
             }
-            guplab::Outcome::Fail(lines) => {
+            Outcome::Fail(lines) => {
                 writeln!(out, "\n{}: the kernel complains:", check.name)?;
                 for line in lines {
                     writeln!(out, "  {line}")?;
@@ -31,42 +33,9 @@ pub(crate) fn write(out: &mut impl Write, report: &RunReport) -> io::Result<()> 
     writeln!(out, "{}", summary(report))
 }
 
-fn verdicts(report: &RunReport) -> Table {
-    let mut table = Table::new(&[
-        "experiment",
-        "mapping",
-        "verdict",
-        "rounds",
-        "rounds/s",
-        "hits",
-        "hits/s",
-    ]);
-    for case in &report.cases {
-        let figures = if case.rounds == 0 {
-            ["-", "-", "-", "-"].map(str::to_owned)
-        } else {
-            [
-                case.rounds.to_string(),
-                format!("{:.1}", case.rate(case.rounds)),
-                case.hits.to_string(),
-                format!("{:.1}", case.rate(case.hits)),
-            ]
-        };
-        let mut row = vec![
-            case.experiment.to_owned(),
-            case.kind.to_string(),
-            case.verdict.name().to_owned(),
-        ];
-        row.extend(figures);
-        table.row(row);
-    }
-    table
-}
-
 fn details(out: &mut impl Write, case: &CaseReport) -> io::Result<()> {
     match &case.verdict {
-        Verdict::Pass => Ok(()),
-        Verdict::Skip { reason } => writeln!(out, "{}: skipped: {reason}", case.name()),
+        Verdict::Pass | Verdict::Skip { .. } => Ok(()),
         Verdict::Error { reason } => writeln!(out, "{}: error: {reason}", case.name()),
         Verdict::Violation { count, violations } => {
             let (name, shown) = (case.name(), violations.len());
@@ -85,65 +54,73 @@ fn details(out: &mut impl Write, case: &CaseReport) -> io::Result<()> {
 /// The last line.
 fn summary(report: &RunReport) -> String {
     let (passed, failed, skipped) = report.totals();
-    let violations: u64 = report
-        .cases
-        .iter()
-        .map(|case| match case.verdict {
-            Verdict::Violation { count, .. } => count,
-            _ => 0,
-        })
-        .sum();
-    format!(
-        "{passed} passed, {failed} failed, {skipped} skipped; {violations} violations; seed {}",
-        report.seed
-    )
+    let cases = report.cases.iter();
+    let violations: u64 = cases.map(|case| case.verdict.violations()).sum();
+    let seeds = match report.seeds {
+        0 | 1 => format!("seed {}", report.seed),
+        more => format!(
+            "seeds {} to {}",
+            report.seed,
+            report.seed.wrapping_add(more - 1)
+        ),
+    };
+    format!("{passed} passed, {failed} failed, {skipped} skipped; {violations} violations; {seeds}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use guplab::{KernelCheck, Kind};
-    use std::time::Duration;
+    use guplab_experiments::machine::Machine;
+    use guplab_experiments::report::KernelResult;
+    use guplab_experiments::select;
 
     #[test]
-    fn a_run_is_a_table_with_a_summary() {
-        let case = |verdict, rounds| {
-            CaseReport::unfinished(
-                "pin_and_look",
-                Kind::Shmem,
-                verdict,
-                rounds,
-                Duration::from_secs(2),
-            )
+    fn a_run_is_told_by_question_with_a_summary() {
+        let patterns = ["fork_held_pin/shmem", "fork_held_pin/hugetlb"].map(str::to_owned);
+        let cases = select(&patterns, &[]);
+        let skip = Verdict::Skip {
+            reason: "no hugetlb memory: mmap: ENOMEM".into(),
+        };
+        let verdict = |name: &str| match name {
+            "hugetlb" => skip.clone(),
+            _ => Verdict::Pass,
         };
         let report = RunReport {
             seed: 7,
+            seeds: 2,
             cpus: vec![0, 1],
-            cases: vec![
-                case(Verdict::Pass, 10),
-                case(
-                    Verdict::Skip {
-                        reason: "no memory".into(),
-                    },
-                    0,
-                ),
-            ],
-            kernel: vec![KernelCheck {
-                name: "kernel_log",
+            machine: Machine::default(),
+            cases: cases
+                .iter()
+                .map(|case| CaseReport {
+                    rounds: 10,
+                    hits: 5,
+                    seconds: 2.0,
+                    ..CaseReport::new(case, 7, true, verdict(case.kind.name()))
+                })
+                .collect(),
+            kernel: vec![KernelResult {
+                name: "kernel_log".into(),
                 complaints: vec!["WARNING: x".into()],
                 unavailable: None,
             }],
         };
         let mut out = Vec::new();
-        write(&mut out, &report).expect("memory can be written");
+        write(&mut out, &report, true).expect("memory can be written");
+        let question = Family::ForkPin.question();
         assert_eq!(
             String::from_utf8(out).expect("it is text"),
-            "experiment    mapping  verdict  rounds  rounds/s  hits  hits/s\n\
-             pin_and_look  shmem    pass         10       5.0     0     0.0\n\
-             pin_and_look  shmem    skip          -         -     -       -\n\
-             pin_and_look/shmem: skipped: no memory\n\
-             \nkernel_log: the kernel complains:\n  WARNING: x\n\
-             1 passed, 1 failed, 1 skipped; 0 violations; seed 7\n"
+            format!(
+                "1. {question}\n\
+                 experiment     mapping  verdict  rounds  rounds/s  hits  hits/s  hits%  \
+                 back-offs  fallbacks\n\
+                 fork_held_pin  shmem    pass         10      5.00     5    2.50      -          \
+                 -          -\n  \
+                 fork_held_pin: skipped on hugetlb: mmap: ENOMEM\n\
+                 answered: 1 cases, 10 rounds, 5 hits, 0 violations\n\n\
+                 \nkernel_log: the kernel complains:\n  WARNING: x\n\
+                 1 passed, 1 failed, 1 skipped; 0 violations; seeds 7 to 8\n"
+            )
         );
     }
 }

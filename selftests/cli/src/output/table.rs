@@ -28,7 +28,8 @@ impl Table {
 
 /// Whether a text is a figure, which is set to the right.
 fn is_figure(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(' ') || text == "-"
+    let number = text.strip_prefix('>').unwrap_or(text);
+    number.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(' ') || text == "-"
 }
 
 impl fmt::Display for Table {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! All experiments, briefly: what `guplab run --format ktap --seconds 1` does.
+//! All experiments, briefly: what `guplab run --format ktap --seconds 0.3` does.
 
 use std::error::Error;
 use std::io;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use guplab::ktap::exit;
 use guplab_experiments::ktap::run_as_ktap;
 use guplab_experiments::trial::Budget;
-use guplab_experiments::{Options, select};
+use guplab_experiments::{Options, RunReport, select};
 
 fn main() -> ExitCode {
     match conduct() {
-        Ok(code) => ExitCode::from(code),
+        Ok(report) => ExitCode::from(report.map_or(exit::SKIP, |report| report.exit_code())),
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(exit::FAIL)
@@ -21,14 +21,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn conduct() -> Result<u8, Box<dyn Error + Send + Sync>> {
+fn conduct() -> Result<Option<RunReport>, Box<dyn Error + Send + Sync>> {
     let options = Options {
         budget: Budget {
-            time: Duration::from_secs(1),
+            time: Duration::from_millis(300),
             rounds: None,
         },
         seed: fastrand::u64(1..1_000_000),
+        seeds: 1,
         cpus: guplab::cpu::allowed()?.into_iter().take(2).collect(),
+        aim: true,
+        compare: false,
+        record: false,
     };
-    run_as_ktap(io::stdout(), &select(&[]), &options)
+    run_as_ktap(io::stdout(), &select(&[], &[]), &options)
 }

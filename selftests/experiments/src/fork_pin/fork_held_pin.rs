@@ -10,13 +10,16 @@ use guplab::{Child, Ended, Errno, Mapping, Pin, PinRequest, SharedPage, Way, for
 use guplab::{page_size, sys};
 
 use crate::trial::{Context, no_right_to_pin};
-use crate::{Experiment, Stop, Trial};
+use crate::{Experiment, Family, Stop, Trial, any_kind};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
+    family: Family::ForkPin,
     name: "fork_held_pin",
     about: "a page pinned across fork() stays the parent's, and the child never sees later DMA",
     hit: "a fork while a pin was held",
+    windows: &[],
+    fits: any_kind,
     run,
 };
 

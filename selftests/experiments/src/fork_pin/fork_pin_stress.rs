@@ -10,13 +10,35 @@ use guplab::{Child, Duel, Ended, Errno, Hammer, Mapping, SharedPage, Span, duel,
 
 use crate::hammering::{checking_hammer, judge_hammer, timed_hammer};
 use crate::trial::Context;
-use crate::{Experiment, Stop, Trial};
+use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window, any_kind};
+
+/// Fast GUP has read the page table and is about to take its reference when fork comes by.
+const WINDOW: Window = Window {
+    first: Side {
+        point: Point::TryGrabFolioFast,
+        whom: Whom::Process,
+        side: At::Entry,
+        hold_us: 500,
+        linger_us: 200,
+    },
+    second: Side {
+        point: Point::CopyPageRange,
+        whom: Whom::Process,
+        side: At::Entry,
+        hold_us: 15000,
+        linger_us: 0,
+    },
+    about: "fork shares and write-protects pages between the walker's reads of the page table",
+};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
+    family: Family::ForkPin,
     name: "fork_pin_stress",
     about: "no write through a pin that races with fork() reaches the child or gets lost",
     hit: "a fork() that overlapped with HAMMER",
+    windows: &[WINDOW],
+    fits: any_kind,
     run,
 };
 
@@ -56,7 +78,9 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         )));
     }
     let shared = SharedPage::new().context("a shared page")?;
+    trial.aim(&mapping)?;
     let (session, cpus) = (trial.session, trial.cpus);
+    let gate = trial.gate(Point::CopyPageRange);
     let mut rng = trial.rng.fork();
     let mut sides = ForkAgainstPin {
         trial,
@@ -64,7 +88,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         shared,
     };
     duel(cpus, &mut rng, &mut sides, |task: &Task| {
-        timed_hammer(session, &mapping, task.hammer)
+        timed_hammer(session, &mapping, task.hammer, gate)
     })
 }
 
@@ -113,7 +137,7 @@ impl Duel for ForkAgainstPin<'_, '_> {
         task: Task,
         (forked, fork_span): (guplab::Result<Child>, Span),
         (hammered, hammer_span): (guplab::Result<Hammer>, Span),
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         let child = match forked {
             Ok(child) => child,
             Err(error) if is_shortage(error) => {
@@ -122,9 +146,7 @@ impl Duel for ForkAgainstPin<'_, '_> {
             Err(error) => return Err(Stop::Error(format!("fork: {error}"))),
         };
         judge_hammer(self.trial, &hammered.context("HAMMER")?);
-        if fork_span.overlaps(&hammer_span) {
-            self.trial.hit();
-        }
+        let met = self.trial.met(&fork_span, &hammer_span);
         self.trial.count("forks", 1);
 
         if !self.shared.wait_for(LOOKED, 1, LIMIT) {
@@ -138,7 +160,7 @@ impl Duel for ForkAgainstPin<'_, '_> {
             ended => return Err(Stop::Error(format!("the child ended with {ended:?}"))),
         }
         self.judge_child(&task);
-        Ok(())
+        Ok(met)
     }
 }
 

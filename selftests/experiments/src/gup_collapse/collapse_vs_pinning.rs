@@ -3,18 +3,49 @@
 
 use guplab::{Duel, Errno, Hammer, Kind, Mapping, Span, duel, page_size};
 
-use crate::collapsing::{By, Collapsed, carries_content, collapse, fill, verify_fill};
+use crate::collapsing::{
+    By, Collapsed, can_collapse, carries_content, collapse, fill, verify_fill,
+};
 use crate::hammering::{checking_hammer, judge_hammer, timed_hammer};
 use crate::trial::Context;
-use crate::{Experiment, Stop, Trial};
+use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
+
+/// Fast GUP has read the page table and is about to take its reference when collapse clears the PMD.
+const WINDOW: Window = Window {
+    first: Side {
+        point: Point::TryGrabFolioFast,
+        whom: Whom::Process,
+        side: At::Entry,
+        hold_us: 500,
+        linger_us: 100,
+    },
+    second: Side {
+        point: Point::PmdpCollapseFlush,
+        whom: Whom::Process,
+        side: At::Entry,
+        hold_us: 15000,
+        linger_us: 0,
+    },
+    about: "collapse clears the PMD between the walker's two reads of the page table",
+};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
+    family: Family::GupCollapse,
     name: "collapse_vs_pinning",
     about: "collapse and pinning at the same time lose no write, and leave no stale pin",
-    hit: "a collapse that overlapped with HAMMER, or was refused because of it",
+    hit: "a collapse that overlapped with HAMMER",
+    windows: &[WINDOW],
+    fits,
     run,
 };
+
+fn fits(kind: Kind) -> Result<(), &'static str> {
+    match kind {
+        Kind::AnonThp | Kind::ShmemThp => Err("it is mapped as a huge page already"),
+        _ => can_collapse(kind),
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Task {
@@ -30,12 +61,11 @@ struct CollapseAgainstPin<'t, 's> {
 }
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
-    if trial.kind == Kind::Hugetlb {
-        return Err(Stop::Skip("hugetlb pages are never collapsed".into()));
-    }
     let mapping = trial.mapping(1)?;
     let ways = By::available(trial)?;
+    trial.aim(&mapping)?;
     let (session, cpus) = (trial.session, trial.cpus);
+    let gate = trial.gate(Point::PmdpCollapseFlush);
     let mut rng = trial.rng.fork();
     let mut sides = CollapseAgainstPin {
         trial,
@@ -43,7 +73,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         ways,
     };
     duel(cpus, &mut rng, &mut sides, |task: &Task| {
-        timed_hammer(session, &mapping, task.hammer)
+        timed_hammer(session, &mapping, task.hammer, gate)
     })
 }
 
@@ -102,7 +132,7 @@ impl Duel for CollapseAgainstPin<'_, '_> {
         task: Task,
         (collapsed, collapse_span): (Result<Collapsed, Stop>, Span),
         (hammered, hammer_span): (guplab::Result<Hammer>, Span),
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         let collapsed = collapsed?;
         let hammer = hammered.context("HAMMER")?;
         let trial = &mut *self.trial;
@@ -115,15 +145,12 @@ impl Duel for CollapseAgainstPin<'_, '_> {
             },
             1,
         );
-        let refused = collapsed == Collapsed::Refused(Errno::AGAIN);
-        if refused || collapse_span.overlaps(&hammer_span) {
-            trial.hit();
-        }
+        let met = trial.met(&collapse_span, &hammer_span);
         let notes = [
             format!("collapse: {collapsed}"),
             format!("HAMMER: {} calls, {} pages", hammer.calls, hammer.pages),
         ];
         verify_fill(trial, self.mapping, task.seed, &notes);
-        Ok(())
+        Ok(met)
     }
 }

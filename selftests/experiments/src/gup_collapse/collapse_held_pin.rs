@@ -7,15 +7,18 @@ use std::time::Duration;
 use guplab::oracle::{Evidence, SAME_DATA, SAME_PAGE};
 use guplab::{Errno, Kind, Mapping, Page, Pin, PinRequest, Way, page_size, sys};
 
-use crate::collapsing::{By, Collapsed, collapse, fill, verify_fill};
+use crate::collapsing::{By, Collapsed, can_collapse, collapse, fill, verify_fill};
 use crate::trial::Context;
-use crate::{Experiment, Stop, Trial};
+use crate::{Experiment, Family, Stop, Trial};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
+    family: Family::GupCollapse,
     name: "collapse_held_pin",
     about: "collapse is refused while a page is pinned, or leaves it in place; else it collapses",
     hit: "a collapse that was refused because of the pin",
+    windows: &[],
+    fits,
     run,
 };
 
@@ -35,6 +38,14 @@ const TRIES: u32 = 50;
 
 /// The word of each page that DMA uses; the content that must be kept is elsewhere.
 const DMA_WORD: usize = 1024;
+
+fn fits(kind: Kind) -> Result<(), &'static str> {
+    match kind {
+        // It has to be refused.
+        Kind::Hugetlb => Ok(()),
+        _ => can_collapse(kind),
+    }
+}
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;

@@ -5,13 +5,16 @@ use guplab::oracle::{Evidence, LOOKS_PINNED, SAME_DATA, SAME_PAGE};
 use guplab::{Errno, Mapping, Pin, PinRequest, Way, page_size, sys};
 
 use crate::trial::{Context, no_right_to_pin};
-use crate::{Experiment, Stop, Trial};
+use crate::{Experiment, Family, Stop, Trial, any_kind};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
+    family: Family::WalkFree,
     name: "pin_and_look",
     about: "the pinned page is the mapped page; DMA is seen at the address, and stores by DMA",
     hit: "a pin that was looked at",
+    windows: &[],
+    fits: any_kind,
     run,
 };
 

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Aimed against unaimed as tables in reST, for Documentation/.
+
+use std::io::{self, Write};
+
+use guplab_experiments::{Family, RunReport};
+
+use crate::output::row::{Row, Sum, rows};
+
+const HEADING: [&str; 7] = [
+    "case", "verdict", "rounds/s", "aimed", "hits/s", "aimed", "ratio",
+];
+
+/// Writes the tables of all questions that were asked, under one line about the machine.
+pub(crate) fn write(out: &mut impl Write, report: &RunReport) -> io::Result<()> {
+    writeln!(out, "{}.", report.machine)?;
+    for family in Family::ALL {
+        let rows = rows(report, family);
+        let mut lines: Vec<[String; 7]> = rows
+            .iter()
+            .filter(|row| row.verdict() != "skip")
+            .map(line)
+            .collect();
+        if lines.is_empty() {
+            continue;
+        }
+        lines.insert(0, HEADING.map(str::to_owned));
+        writeln!(out, "\n{}. {}\n", family.number(), family.question())?;
+        table(out, &lines)?;
+    }
+    Ok(())
+}
+
+fn line(row: &Row) -> [String; 7] {
+    // A dash alone would begin a list.
+    let none = || "n/a".to_owned();
+    let (unaimed, aimed) = match row.pair() {
+        Some((unaimed, aimed)) => (Some(unaimed), Some(aimed)),
+        None => (row.sums.first(), None),
+    };
+    let show = |sum: Option<&Sum>, how: fn(&Sum) -> String| sum.map_or_else(none, how);
+    let gain = row.gain();
+    [
+        format!("``{}``", row.name()),
+        row.verdict().to_owned(),
+        show(unaimed, Sum::rounds_rate),
+        show(aimed, Sum::rounds_rate),
+        show(unaimed, Sum::hits_rate),
+        show(aimed, Sum::hits_rate),
+        if gain == "-" { none() } else { gain },
+    ]
+}
+
+/// A simple table, whose first line is the heading.
+fn table(out: &mut impl Write, lines: &[[String; 7]]) -> io::Result<()> {
+    let widths: Vec<usize> = (0..HEADING.len())
+        .map(|at| lines.iter().map(|line| line[at].len()).max().unwrap_or(1))
+        .collect();
+    let border: Vec<String> = widths.iter().map(|&width| "=".repeat(width)).collect();
+    let border = border.join("  ");
+    writeln!(out, "{border}")?;
+    for (number, line) in lines.iter().enumerate() {
+        let cells: Vec<String> = line
+            .iter()
+            .zip(&widths)
+            .map(|(text, &width)| format!("{text:<width$}"))
+            .collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+        if number == 0 {
+            writeln!(out, "{border}")?;
+        }
+    }
+    writeln!(out, "{border}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use guplab_experiments::machine::Machine;
+    use guplab_experiments::{CaseReport, Verdict, select};
+
+    #[test]
+    fn a_comparison_is_a_simple_table() {
+        let case = select(&["fork_pin_stress/shmem".to_owned()], &[])[0];
+        let ran = |aimed, hits| CaseReport {
+            rounds: 100,
+            hits,
+            seconds: 2.0,
+            ..CaseReport::new(&case, 7, aimed, Verdict::Pass)
+        };
+        let report = RunReport {
+            seed: 7,
+            seeds: 1,
+            cpus: vec![0, 1],
+            machine: Machine {
+                cpu: "A CPU".into(),
+                cpus: 4,
+                accelerator: Some("TCG".into()),
+                kernel: "7.2.13".into(),
+                date: "2026-11-20".into(),
+            },
+            cases: vec![ran(false, 1), ran(true, 50)],
+            kernel: Vec::new(),
+        };
+        let mut out = Vec::new();
+        write(&mut out, &report).expect("memory can be written");
+        let question = Family::ForkPin.question();
+        assert_eq!(
+            String::from_utf8(out).expect("it is text"),
+            format!(
+                "A CPU, 4 CPUs (TCG), Linux 7.2.13, 2026-11-20.\n\n1. {question}\n\n\
+                 =========================  =======  ========  =====  ======  =====  =====\n\
+                 case                       verdict  rounds/s  aimed  hits/s  aimed  ratio\n\
+                 =========================  =======  ========  =====  ======  =====  =====\n\
+                 ``fork_pin_stress/shmem``  pass     50.0      50.0   0.50    25.0   50.0\n\
+                 =========================  =======  ========  =====  ======  =====  =====\n"
+            )
+        );
+    }
+}
