@@ -1,86 +1,97 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Collapse on one CPU against pinning on another, of the same huge page.
+//! Collapse on one CPU against pinning on another, of the same huge page: by this process, and by
+//! another one that works on its memory.
+//!
+//! Anonymous memory: the PMD is cleared, the IPI of the flush waits for the walker, and then the
+//! references are counted.
+//!
+//! ```text
+//! CPU 0: gup_fast_fallback()                CPU 1: madvise_collapse()
+//!
+//! interrupts off                            collapse_huge_page()
+//! pmd = pmdp_get_lockless()                   mmap_write_lock()
+//! pte = ptep_get_lockless()
+//! try_grab_folio_fast()                       pmdp_collapse_flush()
+//!                                               pmd := none
+//!   refcount += 1024                            flush: IPI to CPU 0 ...
+//! pmd or pte changed? gup_put_folio(),
+//!   and __gup_longterm_locked()
+//! interrupts on                                 ... is answered
+//!                                             tlb_remove_table_sync_one()
+//!                                             __collapse_huge_page_isolate()
+//!                                               more references than mappings: EAGAIN
+//!                                             copy, clear_ptes(), pmd := the huge page
+//! ```
+//!
+//! Shared memory: the flush comes after the references were counted. Nothing but the order of the
+//! two accesses on either side protects the page.
+//!
+//! ```text
+//! CPU 0: gup_fast_fallback()                CPU 1: collapse_file(), page by page
+//!
+//! pte = ptep_get_lockless()                 try_to_unmap()
+//! try_grab_folio_fast()                       try_to_unmap_one()
+//!   refcount += 1024, full barrier              pte := none, full barrier
+//! pte changed? gup_put_folio()              folio_ref_count() as expected? else EAGAIN
+//! ```
 
-use guplab::{Duel, Errno, Hammer, Kind, Mapping, Span, duel, page_size};
+use guplab::{Duel, Errno, Mapping, SharedPage, Span, duel};
 
-use crate::collapsing::{
-    By, Collapsed, can_collapse, carries_content, collapse, fill, verify_fill,
-};
-use crate::hammering::{checking_hammer, judge_hammer, timed_hammer};
+use super::askers::{Asker, Askers};
+use super::pinners::{Pinned, Pinner};
+use super::windows::{CLEARS_PMD, UNMAPS_PAGE, collapsible, window_of};
+use crate::collapsing::{Collapsed, fill, verify_fill};
 use crate::trial::Context;
-use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
-
-/// Fast GUP has read the page table and is about to take its reference when collapse clears the PMD.
-const WINDOW: Window = Window {
-    first: Side {
-        point: Point::TryGrabFolioFast,
-        whom: Whom::Process,
-        side: At::Entry,
-        hold_us: 500,
-        linger_us: 100,
-    },
-    second: Side {
-        point: Point::PmdpCollapseFlush,
-        whom: Whom::Process,
-        side: At::Entry,
-        hold_us: 15000,
-        linger_us: 0,
-    },
-    about: "collapse clears the PMD between the walker's two reads of the page table",
-};
+use crate::{Experiment, Family, Stop, Trial};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     family: Family::GupCollapse,
     name: "collapse_vs_pinning",
     about: "collapse and pinning at the same time lose no write, and leave no stale pin",
-    hit: "a collapse that overlapped with HAMMER",
-    windows: &[WINDOW],
-    fits,
+    hit: "collapse unmaps a page that GUP-fast is about to take a reference of",
+    windows: &[CLEARS_PMD, UNMAPS_PAGE],
+    fits: collapsible,
     run,
 };
 
-fn fits(kind: Kind) -> Result<(), &'static str> {
-    match kind {
-        Kind::AnonThp | Kind::ShmemThp => Err("it is mapped as a huge page already"),
-        _ => can_collapse(kind),
-    }
-}
-
 #[derive(Clone, Copy)]
 struct Task {
-    by: By,
+    asker: Asker,
     seed: u64,
-    hammer: Hammer,
+    pinner: Pinner,
 }
 
 struct CollapseAgainstPin<'t, 's> {
     trial: &'t mut Trial<'s>,
     mapping: &'t Mapping,
-    ways: &'static [By],
+    askers: &'t Askers<'t>,
 }
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
+    let shared = SharedPage::new().context("shared memory")?;
+    let askers = Askers::fork(trial, &shared)?;
     let mapping = trial.mapping(1)?;
-    let ways = By::available(trial)?;
-    trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
-    let gate = trial.gate(Point::PmdpCollapseFlush);
+    let (windows, point) = window_of(trial.kind);
+    trial.windows = windows;
+    // The first page: the PMD is told by its address, and of a file that is the page pinned.
+    trial.aim_pages(&mapping, 0, 1)?;
+    let (session, cpus, gate) = (trial.session, trial.cpus, trial.gate(point));
     let mut rng = trial.rng.fork();
     let mut sides = CollapseAgainstPin {
         trial,
         mapping: &mapping,
-        ways,
+        askers: &askers,
     };
     duel(cpus, &mut rng, &mut sides, |task: &Task| {
-        timed_hammer(session, &mapping, task.hammer, gate)
+        task.pinner.pin(session, &mapping, gate)
     })
 }
 
-impl Duel for CollapseAgainstPin<'_, '_> {
+impl<'s> Duel for CollapseAgainstPin<'_, 's> {
     type Task = Task;
     type Left = Result<Collapsed, Stop>;
-    type Right = guplab::Result<Hammer>;
+    type Right = Pinned<'s>;
     type Error = Stop;
 
     fn prepare(&mut self) -> Result<Option<Task>, Stop> {
@@ -94,49 +105,30 @@ impl Duel for CollapseAgainstPin<'_, '_> {
         }
         let seed = trial.rng.u64(..);
         fill(self.mapping, seed);
-
-        let by = self.ways[trial.round() as usize % self.ways.len()];
-        let pages = self.mapping.pages();
-        // Collapse looks at the first page first: its references are checked the earliest.
-        let (first, nr_pages) = match trial.rng.u8(0..4) {
-            0 => (0, 1),
-            1 => (0, pages),
-            _ => {
-                let nr_pages = trial.rng.usize(1..=32);
-                (trial.rng.usize(0..=pages - nr_pages), nr_pages)
-            }
-        };
-        let mut offset = 8 * trial.rng.usize(0..page_size() / 8);
-        if carries_content(offset) {
-            offset = 8;
-        }
-        let mut hammer = checking_hammer(self.mapping, &mut trial.rng, (first, nr_pages), offset);
-        // Few calls now and then, so that a collapse has a chance.
-        if trial.rng.bool() {
-            hammer.max_calls = trial.rng.u64(1..200);
-        }
-        trial.variant(format!(
-            "by {}, pages {first}+{nr_pages}, batches of {}",
-            by.name(),
-            hammer.batch
-        ));
-        Ok(Some(Task { by, seed, hammer }))
+        let asker = self.askers.of_round(trial.round());
+        let pinner = Pinner::draw(trial, self.mapping);
+        trial.variant(format!("collapse by {asker}, {pinner}"));
+        Ok(Some(Task {
+            asker,
+            seed,
+            pinner,
+        }))
     }
 
     fn left(&mut self, task: &Task) -> (Result<Collapsed, Stop>, Span) {
-        Span::of(|| collapse(self.trial.session, self.mapping, task.by))
+        Span::of(|| self.askers.collapse(self.mapping, task.asker))
     }
 
     fn judge(
         &mut self,
         task: Task,
         (collapsed, collapse_span): (Result<Collapsed, Stop>, Span),
-        (hammered, hammer_span): (guplab::Result<Hammer>, Span),
+        (pinned, pin_span): (Pinned<'s>, Span),
     ) -> Result<bool, Stop> {
         let collapsed = collapsed?;
-        let hammer = hammered.context("HAMMER")?;
         let trial = &mut *self.trial;
-        judge_hammer(trial, &hammer);
+        let met = trial.met(&collapse_span, &pin_span);
+        pinned.judge(trial, self.mapping)?;
         trial.count(
             match collapsed {
                 Collapsed::Done => "collapsed",
@@ -145,11 +137,7 @@ impl Duel for CollapseAgainstPin<'_, '_> {
             },
             1,
         );
-        let met = trial.met(&collapse_span, &hammer_span);
-        let notes = [
-            format!("collapse: {collapsed}"),
-            format!("HAMMER: {} calls, {} pages", hammer.calls, hammer.pages),
-        ];
+        let notes = [format!("collapse: {collapsed}"), task.pinner.to_string()];
         verify_fill(trial, self.mapping, task.seed, &notes);
         Ok(met)
     }
