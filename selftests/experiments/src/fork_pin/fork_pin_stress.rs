@@ -1,43 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Fork on one CPU against pinning on another.
+//! Does any write through short pins, while fork() runs, reach the child or get lost?
+//!
+//! ```text
+//! CPU0 HAMMER, from one pin to the next            CPU1 fork: copy_page_range()
+//!  gup_fast(): seq, pte
+//!                                                   seq++; looks for pins; write-protects; seq++
+//!   [try_grab_folio_fast()]; pte and seq again
+//!  write through the pin, read at the address
+//!  unpin
+//! ```
+//!
+//! The race is that of `fork_vs_fast_pin`, met as often as a loop inside the kernel gets there, and
+//! by many pages at a time. The left actor forks; the child looks at every page, waits until more
+//! was written through pins, and looks again.
 
 use std::time::Duration;
 
-use guplab::mapping::is_shortage;
+use guplab::mapping::{Advice, is_shortage};
 use guplab::oracle::Evidence;
 use guplab::page_size;
 use guplab::{Child, Duel, Ended, Errno, Hammer, Mapping, SharedPage, Span, duel, fork_child};
 
+use super::fork_window::FAST;
+use super::pins::rest_unless;
 use crate::hammering::{checking_hammer, judge_hammer, timed_hammer};
 use crate::trial::Context;
-use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window, any_kind};
-
-/// Fast GUP has read the page table and is about to take its reference when fork comes by.
-const WINDOW: Window = Window {
-    first: Side {
-        point: Point::TryGrabFolioFast,
-        whom: Whom::Process,
-        side: At::Entry,
-        hold_us: 500,
-        linger_us: 200,
-    },
-    second: Side {
-        point: Point::CopyPageRange,
-        whom: Whom::Process,
-        side: At::Entry,
-        hold_us: 15000,
-        linger_us: 0,
-    },
-    about: "fork shares and write-protects pages between the walker's reads of the page table",
-};
+use crate::{Experiment, Family, Point, Stop, Trial, any_kind};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     family: Family::ForkPin,
     name: "fork_pin_stress",
     about: "no write through a pin that races with fork() reaches the child or gets lost",
-    hit: "a fork() that overlapped with HAMMER",
-    windows: &[WINDOW],
+    hit: "fast GUP took a reference while fork was in copy_page_range()",
+    windows: &[FAST],
     fits: any_kind,
     run,
 };
@@ -117,6 +113,10 @@ impl Duel for ForkAgainstPin<'_, '_> {
                 (trial.rng.usize(0..=pages - nr_pages), nr_pages)
             }
         };
+        // What the last fork has write-protected, fast GUP would not come to the window with.
+        self.mapping
+            .advise(first, nr_pages, Advice::PopulateWrite)
+            .context("MADV_POPULATE_WRITE")?;
         let offset = 8 * trial.rng.usize(0..page_size() / 8);
         let hammer = checking_hammer(self.mapping, &mut trial.rng, (first, nr_pages), offset);
         trial.variant(format!(
@@ -160,6 +160,7 @@ impl Duel for ForkAgainstPin<'_, '_> {
             ended => return Err(Stop::Error(format!("the child ended with {ended:?}"))),
         }
         self.judge_child(&task);
+        rest_unless(met, self.trial);
         Ok(met)
     }
 }
@@ -188,8 +189,11 @@ impl ForkAgainstPin<'_, '_> {
             "the child sees no write through a pin after fork",
             page == 0,
             || {
-                Evidence::at(mapping.page_addr(page as usize - 1) + task.hammer.offset as usize)
-                    .detail(format!("the child saw {old:#x}, and later {new:#x}"))
+                Evidence::at(
+                    mapping.page_addr(page.saturating_sub(1) as usize)
+                        + task.hammer.offset as usize,
+                )
+                .detail(format!("the child saw {old:#x}, and later {new:#x}"))
             },
         );
     }

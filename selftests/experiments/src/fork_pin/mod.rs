@@ -1,10 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Question 1: pins against fork().
 
+mod aftermath;
+pub mod clone_held_pin;
 pub mod fork_held_pin;
 pub mod fork_pin_stress;
+pub mod fork_remote_pin;
+pub mod fork_shared_pin;
+pub mod fork_vs_fast_pin;
+pub mod fork_vs_pin_of_pmd;
+pub mod fork_vs_slow_pin;
+pub mod fork_while_writing;
+mod fork_window;
+pub mod ksm_held_pin;
+pub mod ksm_vs_pin;
+pub mod migrate_vs_pin;
+pub mod move_held_pin;
+mod move_window;
+mod moving;
+mod pins;
+pub mod reclaim_vs_pin;
 
 use crate::Experiment;
 
 /// The experiments of this family.
-pub const ALL: &[Experiment] = &[fork_held_pin::EXPERIMENT, fork_pin_stress::EXPERIMENT];
+pub const ALL: &[Experiment] = &[
+    fork_held_pin::EXPERIMENT,
+    fork_pin_stress::EXPERIMENT,
+    clone_held_pin::EXPERIMENT,
+    fork_shared_pin::EXPERIMENT,
+    fork_remote_pin::EXPERIMENT,
+    fork_while_writing::EXPERIMENT,
+    fork_vs_fast_pin::EXPERIMENT,
+    fork_vs_slow_pin::EXPERIMENT,
+    fork_vs_pin_of_pmd::EXPERIMENT,
+    move_held_pin::EXPERIMENT,
+    migrate_vs_pin::EXPERIMENT,
+    reclaim_vs_pin::EXPERIMENT,
+    ksm_held_pin::EXPERIMENT,
+    ksm_vs_pin::EXPERIMENT,
+];
