@@ -51,6 +51,20 @@ pub(super) struct Point {
 }
 
 const fn point(function: &'static CStr, whose: Whose, place: Place) -> Point {
+    // Evaluated when the table is compiled: a probe reads no other arguments.
+    let last = match (place, whose) {
+        (Place::Addr(at), _) => at,
+        (Place::Range(from, to), _) => {
+            if from > to {
+                from
+            } else {
+                to
+            }
+        }
+        (_, Whose::Mm(at) | Whose::Vma(at)) => at,
+        _ => 0,
+    };
+    core::assert!(last < bindings::GUPLAB_POINT_ARGS);
     Point {
         function,
         whose,

@@ -1,7 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Question 2: collapse of a PTE-mapped huge page against userfaultfd.
+//!
+//! Every experiment is a `race::Race`: who collapses, and what is put into the page table.
+
+mod collapser;
+mod cow;
+mod guard;
+mod huge_cache;
+mod putting;
+mod race;
+mod uffd_copy;
+mod uffd_wp;
+mod uffd_zeropage;
 
 use crate::Experiment;
 
 /// The experiments of this family.
-pub const ALL: &[Experiment] = &[];
+pub const ALL: &[Experiment] = &[
+    uffd_copy::BY_CALLER,
+    uffd_copy::PINNED,
+    uffd_copy::BY_KHUGEPAGED,
+    uffd_copy::BY_OTHER,
+    uffd_zeropage::BY_CALLER,
+    uffd_zeropage::BY_KHUGEPAGED,
+    uffd_zeropage::BY_OTHER,
+    uffd_wp::BY_CALLER,
+    uffd_wp::BY_KHUGEPAGED,
+    uffd_wp::BY_OTHER,
+    guard::BY_CALLER,
+    guard::WATCHED,
+    guard::BY_KHUGEPAGED,
+    guard::BY_OTHER,
+    cow::BY_CALLER,
+    cow::BY_KHUGEPAGED,
+    cow::BY_OTHER,
+];
