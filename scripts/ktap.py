@@ -79,6 +79,8 @@ class Level:
         status = "pass" if verdict == "ok" else "fail"
         if directive == "SKIP" and status == "pass":
             status = "skip"
+        elif directive == "XFAIL" and status == "pass":
+            status = "xfail"
         elif directive:
             self.notes.append(f"{directive} {text or ''}".strip())
         self.tests.append(Test(name or "", status, text or "", children, self.notes))
@@ -252,7 +254,8 @@ def write(tests, indent=""):
             for line in note.splitlines():
                 print(f"{indent}# {line}")
         verdict = "not ok" if test.status == "fail" else "ok"
-        tail = f" # SKIP {test.reason}".rstrip() if test.status == "skip" else ""
+        directive = {"skip": "SKIP", "xfail": "XFAIL"}.get(test.status)
+        tail = f" # {directive} {test.reason}".rstrip() if directive else ""
         print(f"{indent}{verdict} {number} {test.name}{tail}")
 
 
@@ -269,11 +272,15 @@ def main():
         tests += vm_tests(options.vm, read(options.list) or "")
     write(tests)
     leaves = [leaf for test in tests for leaf in test.leaves()]
-    count = {s: sum(leaf.status == s for _, leaf in leaves) for s in ("pass", "fail", "skip")}
+    states = ("pass", "fail", "skip", "xfail")
+    count = {s: sum(leaf.status == s for _, leaf in leaves) for s in states}
     for path, leaf in leaves:
         if leaf.status == "fail":
             print(f"# FAILED {path}" + "".join(f": {n.splitlines()[0]}" for n in leaf.notes[-1:] if n))
-    print(f"{count['pass']} passed, {count['fail']} failed, {count['skip']} skipped")
+        if leaf.status == "xfail":
+            print(f"# EXPECTED FAILURE {path}: {leaf.reason}")
+    known = f", {count['xfail']} failed as expected" if count["xfail"] else ""
+    print(f"{count['pass']} passed, {count['fail']} failed, {count['skip']} skipped{known}")
     return 0 if count["pass"] and not count["fail"] else 1
 
 

@@ -50,6 +50,7 @@ CASES = [
     ("a gap in the numbers", program(GOOD.replace("ok 2", "ok 3")), "3 passed, 1 failed, 2 skipped"),
     ("a plan of nothing", program("KTAP version 1\n1..0\n"), "2 passed, 1 failed, 1 skipped"),
     ("all skipped", program("KTAP version 1\n1..0 # SKIP no module\n", "4\n"), "2 passed, 0 failed, 2 skipped"),
+    ("a known bug", program(GOOD.replace("SKIP no swap", "XFAIL it is known")), "3 passed, 0 failed, 1 skipped, 1 failed as expected"),
     ("bail out", program(GOOD + "Bail out! no memory\n"), "3 passed, 1 failed, 2 skipped"),
     ("a second document", program(GOOD + GOOD), "4 passed, 4 failed, 3 skipped"),
     ("not ok is not excused by SKIP", program(GOOD.replace("ok 2", "not ok 2"), "1\n"), "3 passed, 1 failed, 1 skipped"),

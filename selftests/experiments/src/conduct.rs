@@ -9,6 +9,7 @@ use std::time::Instant;
 use guplab::rng::case_rng;
 use guplab::{Oracle, Origin, Session, SharedPage};
 
+use crate::known;
 use crate::recorder::Recorder;
 use crate::report::{CaseReport, Verdict};
 use crate::trial::{ROUNDS, Stop, Trial};
@@ -80,7 +81,7 @@ fn run(plan: &Plan<'_>, watched: &SharedPage) -> CaseReport {
         plan.case.kind,
         case_rng(plan.seed, &plan.case.name()),
         plan.options.pair(),
-        Oracle::new(plan.origin()),
+        Oracle::new(plan.origin()).knowing(known::of(experiment.name).map(|bug| bug.invariant)),
         plan.options.budget,
         watched,
     )
@@ -95,11 +96,20 @@ fn run(plan: &Plan<'_>, watched: &SharedPage) -> CaseReport {
     let ended = (experiment.run)(&mut trial);
     let (counted, oracle) = trial.finish();
     let (looked, count) = (oracle.looked(), oracle.violated());
+    let known = oracle.known_broken();
     let verdict = match ended {
         // What was seen stays seen, however the case ended.
         _ if count > 0 => Verdict::Violation {
             count,
             violations: oracle.into_violations(),
+        },
+        _ if known > 0 => Verdict::Known {
+            count: known,
+            violations: oracle.into_violations(),
+            finding: known::of(experiment.name)
+                .map(|bug| bug.finding)
+                .collect::<Vec<_>>()
+                .join("; "),
         },
         Err(Stop::Error(reason)) => Verdict::Error { reason },
         Err(Stop::Skip(reason)) => Verdict::Skip { reason },

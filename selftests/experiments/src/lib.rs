@@ -15,6 +15,7 @@ pub mod family;
 pub mod fork_pin;
 pub mod gup_collapse;
 mod hammering;
+pub mod known;
 pub mod ktap;
 pub mod machine;
 pub mod numa_hint;

@@ -24,6 +24,15 @@ pub enum Verdict {
         /// The first of them.
         violations: Vec<Violation>,
     },
+    /// Only invariants were broken that this kernel is known to break.
+    Known {
+        /// How often.
+        count: u64,
+        /// The first times.
+        violations: Vec<Violation>,
+        /// What is known of the bug.
+        finding: String,
+    },
     /// It could not be run here.
     Skip {
         /// Why.
@@ -104,6 +113,7 @@ impl Verdict {
         match self {
             Verdict::Pass => "pass",
             Verdict::Violation { .. } => "VIOLATION",
+            Verdict::Known { .. } => "KNOWN BUG",
             Verdict::Skip { .. } => "skip",
             Verdict::Error { .. } => "ERROR",
         }
@@ -112,6 +122,14 @@ impl Verdict {
     /// Whether it makes the run a failure.
     pub fn is_failure(&self) -> bool {
         matches!(self, Verdict::Violation { .. } | Verdict::Error { .. })
+    }
+
+    /// How often a known bug was seen.
+    pub fn known(&self) -> u64 {
+        match self {
+            Verdict::Known { count, .. } => *count,
+            _ => 0,
+        }
     }
 
     /// Violations that it stands for.
@@ -159,7 +177,7 @@ impl CaseReport {
 
     /// Whether it was run to a verdict.
     pub fn was_run(&self) -> bool {
-        matches!(self.verdict, Verdict::Pass | Verdict::Violation { .. })
+        !matches!(self.verdict, Verdict::Skip { .. } | Verdict::Error { .. })
     }
 
     /// Whether both sides had to meet in it, so that a run without a hit shows nothing.
@@ -176,6 +194,14 @@ impl CaseReport {
             Verdict::Violation { violations, .. } => {
                 Outcome::Fail(violations.iter().map(Violation::to_string).collect())
             }
+            Verdict::Known {
+                violations,
+                finding,
+                ..
+            } => Outcome::ExpectedFail(
+                finding.clone(),
+                violations.iter().map(Violation::to_string).collect(),
+            ),
         }
     }
 }
@@ -215,6 +241,8 @@ impl RunReport {
                 Outcome::Pass => totals.0 += 1,
                 Outcome::Fail(_) => totals.1 += 1,
                 Outcome::Skip(_) => totals.2 += 1,
+                // Said apart, and neither a pass nor a failure.
+                Outcome::ExpectedFail(..) => {}
             }
         }
         totals

@@ -193,6 +193,11 @@ fn add_complaints(plan: &Plan<'_>, report: &mut CaseReport, complaints: Vec<Stri
         Verdict::Violation {
             count: old,
             violations: kept,
+        }
+        | Verdict::Known {
+            count: old,
+            violations: kept,
+            ..
         } => (count, violations) = (old, kept),
         Verdict::Skip { reason } | Verdict::Error { reason } => {
             evidence = evidence.detail(format!("the case ended with: {reason}"));

@@ -12,6 +12,8 @@ pub enum Outcome {
     Fail(Vec<String>),
     /// It was not run, for this reason.
     Skip(String),
+    /// It failed as it was expected to, for this reason, with lines that say how.
+    ExpectedFail(String, Vec<String>),
 }
 
 /// Exit codes of kernel selftests.
@@ -40,6 +42,7 @@ struct Level {
     passed: usize,
     failed: usize,
     skipped: usize,
+    expected: usize,
 }
 
 /// A description that stays the same from run to run: one line, and without '#', which would begin
@@ -57,6 +60,7 @@ impl Level {
             passed: 0,
             failed: 0,
             skipped: 0,
+            expected: 0,
         }
     }
 
@@ -65,7 +69,7 @@ impl Level {
         if self.failed > 0 || self.done != self.planned {
             return Outcome::Fail(Vec::new());
         }
-        if self.skipped > 0 && self.passed == 0 {
+        if self.skipped > 0 && self.passed + self.expected == 0 {
             return Outcome::Skip("every part was skipped".into());
         }
         Outcome::Pass
@@ -137,6 +141,7 @@ impl<W: Write> Ktap<W> {
             Outcome::Pass => level.passed += 1,
             Outcome::Fail(_) => level.failed += 1,
             Outcome::Skip(_) => level.skipped += 1,
+            Outcome::ExpectedFail(..) => level.expected += 1,
         }
         let (number, name) = (level.done, description(name));
         match outcome {
@@ -150,6 +155,13 @@ impl<W: Write> Ktap<W> {
             Outcome::Skip(reason) => {
                 let reason = reason.replace(['\n', '\r'], " ");
                 self.line(&format!("ok {number} {name} # SKIP {reason}"))
+            }
+            Outcome::ExpectedFail(reason, lines) => {
+                for line in lines {
+                    self.diagnostic(line)?;
+                }
+                let reason = reason.replace(['\n', '\r'], " ");
+                self.line(&format!("ok {number} {name} # XFAIL {reason}"))
             }
         }
     }
@@ -165,13 +177,13 @@ impl<W: Write> Ktap<W> {
         let (outcome, totals) = (
             level.outcome(),
             format!(
-                "Totals: pass:{} fail:{} xfail:0 xpass:0 skip:{} error:0",
-                level.passed, level.failed, level.skipped
+                "Totals: pass:{} fail:{} xfail:{} xpass:0 skip:{} error:0",
+                level.passed, level.failed, level.expected, level.skipped
             ),
         );
         self.diagnostic(&totals)?;
         Ok(match outcome {
-            Outcome::Pass => exit::PASS,
+            Outcome::Pass | Outcome::ExpectedFail(..) => exit::PASS,
             Outcome::Fail(_) => exit::FAIL,
             Outcome::Skip(_) => exit::SKIP,
         })

@@ -152,6 +152,10 @@ pub struct Oracle {
     looked: u64,
     violated: u64,
     kept: Vec<Violation>,
+    /// Invariants that this kernel is known to break, and how often it did.
+    known: Vec<&'static str>,
+    known_broken: u64,
+    kept_known: Vec<Violation>,
     sabotage: Option<Sabotage>,
 }
 
@@ -196,8 +200,21 @@ impl Oracle {
             looked: 0,
             violated: 0,
             kept: Vec::new(),
+            known: Vec::new(),
+            known_broken: 0,
+            kept_known: Vec::new(),
             sabotage: Sabotage::from_environment(),
         }
+    }
+
+    /// Says which invariants this kernel is known to break: that is counted apart. An oracle that is
+    /// being tested, by sabotage, knows of none.
+    #[must_use]
+    pub fn knowing(mut self, invariants: impl Iterator<Item = &'static str>) -> Oracle {
+        if self.sabotage.is_none() {
+            self.known.extend(invariants);
+        }
+        self
     }
 
     /// Says which round it is, and what it does.
@@ -220,11 +237,14 @@ impl Oracle {
             .is_some_and(|s| s.concerns(invariant));
         let holds = holds ^ inverted;
         if !holds {
-            self.violated += 1;
-            if self.kept.len() < KEPT {
+            let (count, kept) = match self.known.contains(&invariant) {
+                true => (&mut self.known_broken, &mut self.kept_known),
+                false => (&mut self.violated, &mut self.kept),
+            };
+            *count += 1;
+            if kept.len() < KEPT {
                 let round = (self.round, self.variant.as_str());
-                let violation = Violation::new(&self.origin, round, invariant, evidence());
-                self.kept.push(violation);
+                kept.push(Violation::new(&self.origin, round, invariant, evidence()));
             }
         }
         holds
@@ -240,9 +260,17 @@ impl Oracle {
         self.violated
     }
 
-    /// The violations that were kept in full.
+    /// How often an invariant was broken that this kernel is known to break.
+    pub fn known_broken(&self) -> u64 {
+        self.known_broken
+    }
+
+    /// The violations that were kept in full: if there are none, those of a known bug.
     pub fn into_violations(self) -> Vec<Violation> {
-        self.kept
+        match self.violated {
+            0 => self.kept_known,
+            _ => self.kept,
+        }
     }
 }
 
@@ -277,6 +305,16 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_known_bug_hides_nothing_else() {
+        let mut oracle = oracle().knowing(["a"].into_iter());
+        assert!(!oracle.decide("a", false, Evidence::default));
+        assert_eq!((oracle.violated(), oracle.known_broken()), (0, 1));
+        assert!(!oracle.decide("b", false, Evidence::default));
+        assert_eq!((oracle.violated(), oracle.known_broken()), (1, 1));
+        assert_eq!(oracle.into_violations()[0].invariant, "b");
     }
 
     #[test]

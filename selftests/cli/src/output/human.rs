@@ -18,7 +18,7 @@ pub(crate) fn write(out: &mut impl Write, report: &RunReport, verbose: bool) -> 
     }
     for check in &report.kernel {
         match check.outcome() {
-            Outcome::Pass => {}
+            Outcome::Pass | Outcome::ExpectedFail(..) => {}
             Outcome::Skip(reason) => {
                 writeln!(out, "{}: not checked: {reason}", check.name)?;
             }
@@ -37,6 +37,13 @@ fn details(out: &mut impl Write, case: &CaseReport) -> io::Result<()> {
     match &case.verdict {
         Verdict::Pass | Verdict::Skip { .. } => Ok(()),
         Verdict::Error { reason } => writeln!(out, "{}: error: {reason}", case.name()),
+        Verdict::Known { count, finding, .. } => {
+            let name = case.name();
+            writeln!(
+                out,
+                "{name}: known bug of this kernel, seen {count} times: {finding}"
+            )
+        }
         Verdict::Violation { count, violations } => {
             let (name, shown) = (case.name(), violations.len());
             writeln!(out, "\n{name}: {count} violations, the first {shown}:")?;
@@ -64,7 +71,14 @@ fn summary(report: &RunReport) -> String {
             report.seed.wrapping_add(more - 1)
         ),
     };
-    format!("{passed} passed, {failed} failed, {skipped} skipped; {violations} violations; {seeds}")
+    let known = report.cases.iter().map(|case| case.verdict.known());
+    let known = match known.filter(|&count| count > 0).count() {
+        0 => String::new(),
+        cases => format!(", {cases} with a known bug"),
+    };
+    format!(
+        "{passed} passed, {failed} failed, {skipped} skipped{known}; {violations} violations; {seeds}"
+    )
 }
 
 #[cfg(test)]

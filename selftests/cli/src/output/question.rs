@@ -229,6 +229,10 @@ fn answer(rows: &[Row]) -> String {
         };
         format!("answered: {cases} cases, {rounds} rounds, {met}, {violations} violations")
     };
+    let known: u64 = sums().map(|sum| sum.known).sum();
+    if known > 0 {
+        text += &format!(", a known bug seen {known} times");
+    }
     if errors > 0 {
         text += &format!(", {errors} errors");
     }

@@ -15,6 +15,7 @@ pub(crate) struct Sum {
     pub(crate) back_offs: u64,
     pub(crate) fallbacks: u64,
     pub(crate) violations: u64,
+    pub(crate) known: u64,
     pub(crate) errors: u64,
     pub(crate) source: Option<Source>,
     pub(crate) gaps: Vec<u64>,
@@ -30,6 +31,7 @@ impl Sum {
         self.back_offs += case.evidence.back_offs;
         self.fallbacks += case.evidence.fallbacks;
         self.violations += case.verdict.violations();
+        self.known += case.verdict.known();
         self.errors += u64::from(matches!(case.verdict, Verdict::Error { .. }));
         self.source = self.source.or(case.evidence.source);
         let buckets = self.gaps.len().max(case.evidence.gaps.len());
@@ -70,6 +72,7 @@ impl Sum {
         match (self.violations, self.errors, self.ran) {
             (1.., _, _) => "VIOLATION",
             (0, 1.., _) => "ERROR",
+            (0, 0, true) if self.known > 0 => "KNOWN BUG",
             (0, 0, true) => "pass",
             (0, 0, false) => "skip",
         }
@@ -97,7 +100,7 @@ pub(crate) struct Row {
 impl Row {
     /// The worst of its verdicts.
     pub(crate) fn verdict(&self) -> &'static str {
-        let order = ["VIOLATION", "ERROR", "pass"];
+        let order = ["VIOLATION", "ERROR", "KNOWN BUG", "pass"];
         order
             .into_iter()
             .find(|name| self.sums.iter().any(|sum| sum.verdict() == *name))
