@@ -9,6 +9,7 @@ use crate::{
     bindings,
     clock,
     range::UserRange,
+    symbol,
     trace,
     uapi::{
         self,
@@ -17,17 +18,13 @@ use crate::{
 };
 use core::mem;
 use kernel::{
-    bindings::{
-        mm_struct,
-        EOPNOTSUPP, //
-    },
+    bindings::mm_struct,
     ffi::{
         c_int,
         c_ulong, //
     },
     mm::MmWithUser,
     prelude::*,
-    str::CStrExt,
     sync::SetOnce, //
 };
 
@@ -40,13 +37,10 @@ const HUGE_PAGES_PER_CALL: usize = 16;
 
 /// Looks the function up. Called when the module is loaded.
 pub(crate) fn init() {
-    let found = if cfg!(CONFIG_TRANSPARENT_HUGEPAGE) {
-        // SAFETY: The name is a C string.
-        unsafe { bindings::guplab_symbol_address(c"do_madvise".as_char_ptr()) }
-    } else {
-        0
-    };
-    let function = (found != 0).then(|| {
+    let found = cfg!(CONFIG_TRANSPARENT_HUGEPAGE)
+        .then(|| symbol::address(c"do_madvise"))
+        .flatten();
+    let function = found.map(|found| {
         // SAFETY: This is the address of `do_madvise()`, which has this type (mm/madvise.c), and
         // which is never unloaded.
         unsafe { mem::transmute::<usize, DoMadvise>(found) }
@@ -65,11 +59,6 @@ pub(crate) struct Collapse {
     do_madvise: DoMadvise,
 }
 
-fn unsupported() -> Error {
-    // CAST: Error numbers are small.
-    Error::from_errno(-(EOPNOTSUPP as i32))
-}
-
 impl TryFrom<&guplab_collapse> for Collapse {
     type Error = Error;
 
@@ -82,7 +71,7 @@ impl TryFrom<&guplab_collapse> for Collapse {
         let do_madvise = DO_MADVISE.as_ref().copied().flatten();
         Ok(Self {
             range,
-            do_madvise: do_madvise.ok_or_else(unsupported)?,
+            do_madvise: do_madvise.ok_or_else(symbol::unsupported)?,
         })
     }
 }

@@ -21,13 +21,13 @@
 use crate::{
     mm,
     range::UserRange,
+    symbol::unsupported,
     uapi::{
         self,
         guplab_delay, //
     }, //
 };
 use kernel::{
-    bindings::EOPNOTSUPP,
     fmt,
     mm::{
         Mm,
@@ -86,11 +86,6 @@ global_lock! {
 pub(crate) unsafe fn init() {
     // SAFETY: The caller promises that this is the first and only call.
     unsafe { REGISTER.init() };
-}
-
-fn unsupported() -> Error {
-    // CAST: Error numbers are small.
-    Error::from_errno(-(EOPNOTSUPP as i32))
 }
 
 /// Carries out a request of a session.

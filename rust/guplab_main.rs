@@ -36,6 +36,7 @@ mod pin;
 mod range;
 mod session;
 mod stats;
+mod symbol;
 mod trace;
 mod uapi;
 

@@ -7,8 +7,8 @@
 //! reading, for a VMA in which an access would take the hint away again.
 
 use crate::{
-    bindings,
     range::UserRange,
+    symbol,
     uapi::{
         self,
         guplab_hint, //
@@ -16,10 +16,7 @@ use crate::{
 };
 use core::mem;
 use kernel::{
-    bindings::{
-        vm_area_struct,
-        EOPNOTSUPP, //
-    },
+    bindings::vm_area_struct,
     ffi::c_ulong,
     mm::{
         virt::{
@@ -29,7 +26,6 @@ use kernel::{
         MmWithUser, //
     },
     prelude::*,
-    str::CStrExt,
     sync::SetOnce, //
 };
 
@@ -39,13 +35,10 @@ static CHANGE_PROT_NUMA: SetOnce<Option<ChangeProtNuma>> = SetOnce::new();
 
 /// Looks the function up. Called when the module is loaded.
 pub(crate) fn init() {
-    let found = if cfg!(CONFIG_NUMA_BALANCING) {
-        // SAFETY: The name is a C string.
-        unsafe { bindings::guplab_symbol_address(c"change_prot_numa".as_char_ptr()) }
-    } else {
-        0
-    };
-    let function = (found != 0).then(|| {
+    let found = cfg!(CONFIG_NUMA_BALANCING)
+        .then(|| symbol::address(c"change_prot_numa"))
+        .flatten();
+    let function = found.map(|found| {
         // SAFETY: This is the address of `change_prot_numa()`, which has this type
         // (include/linux/mm.h), and which is never unloaded.
         unsafe { mem::transmute::<usize, ChangeProtNuma>(found) }
@@ -70,11 +63,9 @@ impl TryFrom<&guplab_hint> for Hint {
     fn try_from(request: &guplab_hint) -> Result<Self> {
         let range = UserRange::from_bytes(request.addr, request.len, uapi::GUPLAB_MAX_HINT.into())?;
         let found = CHANGE_PROT_NUMA.as_ref().copied().flatten();
-        // CAST: Error numbers are small.
-        let unsupported = Error::from_errno(-(EOPNOTSUPP as i32));
         Ok(Self {
             range,
-            change_prot_numa: found.ok_or(unsupported)?,
+            change_prot_numa: found.ok_or_else(symbol::unsupported)?,
         })
     }
 }

@@ -7,10 +7,12 @@ use super::{
         self,
         Number, //
     },
-    slot,
-    unsupported, //
+    slot, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    symbol::unsupported, //
+};
 use kernel::{
     error::to_result,
     ffi::{
