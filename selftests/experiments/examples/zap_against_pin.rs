@@ -66,10 +66,8 @@ fn zap_against_pin(trial: &mut Trial<'_>) -> Result<(), Stop> {
     };
     duel(cpus, &mut rng, &mut sides, |&page: &usize| {
         let addr = mapping.page_addr(page);
-        let request = PinRequest {
-            gate: gate.id(),
-            ..PinRequest::new(addr, 1, Way::PinFast, sys::GUPLAB_PIN_WRITE)
-        };
+        let request =
+            PinRequest::new(addr, 1, Way::PinFast, sys::GUPLAB_PIN_WRITE).after(gate.id());
         Span::of(|| session.pin(&request))
     })
 }

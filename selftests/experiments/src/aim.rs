@@ -45,6 +45,16 @@ pub enum At {
     Return,
 }
 
+/// Fast GUP has read the page table and is about to take its reference. Interrupts are off, so that
+/// it neither waits nor stays long.
+pub(crate) const WALKER: Side = Side {
+    point: Point::TryGrabFolioFast,
+    whom: Whom::Process,
+    side: At::Entry,
+    hold_us: 500,
+    linger_us: 200,
+};
+
 /// Where an actor waits for its partner to be at a point.
 #[derive(Clone, Copy, Debug)]
 pub struct Gated<'s>(Option<Gate<'s>>);

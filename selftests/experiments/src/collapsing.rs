@@ -62,6 +62,16 @@ pub(crate) enum Collapsed {
 }
 
 impl Collapsed {
+    /// Counts it.
+    pub(crate) fn count(self, trial: &mut Trial<'_>) {
+        let name = match self {
+            Collapsed::Done => "collapsed",
+            Collapsed::Refused(Errno::AGAIN) => "refused_again",
+            Collapsed::Refused(_) => "refused_otherwise",
+        };
+        trial.count(name, 1);
+    }
+
     /// Whether memory was short, which says nothing about the range.
     pub(crate) fn is_shortage(self) -> bool {
         matches!(self, Collapsed::Refused(Errno::NOMEM | Errno::BUSY))

@@ -88,6 +88,12 @@ impl PinRequest {
         }
     }
 
+    /// The same, begun when somebody is at an armed point ([`crate::Gate::id`]); at once for 0.
+    #[must_use]
+    pub fn after(self, gate: u32) -> PinRequest {
+        PinRequest { gate, ..self }
+    }
+
     pub(crate) fn to_raw(self) -> sys::guplab_pin {
         sys::guplab_pin {
             addr: self.addr as u64,

@@ -9,7 +9,7 @@ use guplab::{Child, Duel, Errno, Mapping, Pin, PinRequest, SharedPage, Span, due
 
 use super::aftermath::{First, Scene, forked};
 use super::pins::{HOLD_US, How, granted, pick, pick_page, rest_unless};
-use crate::aim::Gated;
+use crate::aim::{Gated, WALKER};
 use crate::trial::Context;
 use crate::{At, Point, Side, Stop, Trial, Whom, Window};
 
@@ -28,13 +28,7 @@ const fn fork_waits() -> Side {
 /// Fast GUP has read the sequence count and the page table and is about to take its reference when
 /// fork goes on: to the page, past it, or through to its end.
 pub(super) const FAST: Window = Window {
-    first: Side {
-        point: Point::TryGrabFolioFast,
-        whom: Whom::Process,
-        side: At::Entry,
-        hold_us: 500,
-        linger_us: 200,
-    },
+    first: WALKER,
     second: fork_waits(),
     about: "fork shares and write-protects pages between the walker's reads of the page table",
 };

@@ -29,17 +29,12 @@ use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Span, duel, page_size,
 
 use super::ksm_held_pin::{LIMIT, is_merged, judge_not_ksms};
 use super::pins::{HOLD_US, HOWS, How, granted, judge_pin, pick, rest_unless};
+use crate::aim::WALKER;
 use crate::trial::Context;
 use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
 
 const WINDOW: Window = Window {
-    first: Side {
-        point: Point::TryGrabFolioFast,
-        whom: Whom::Process,
-        side: At::Entry,
-        hold_us: 500,
-        linger_us: 200,
-    },
+    first: WALKER,
     second: Side {
         point: Point::ReplacePage,
         whom: Whom::Mm,

@@ -12,6 +12,7 @@ use guplab::{Duel, Errno, Mapping, Pin, PinRequest, Span, duel};
 
 use super::moving::count_went;
 use super::pins::{HOLD_US, HOWS, How, granted, judge_pin, pick, rest_unless};
+use crate::aim::WALKER;
 use crate::collapsing::{fill, verify_fill};
 use crate::trial::Context;
 use crate::{At, Point, Side, Stop, Trial, Whom, Window};
@@ -19,13 +20,7 @@ use crate::{At, Point, Side, Stop, Trial, Whom, Window};
 /// Fast GUP is about to take its reference when the page is unmapped at `point`.
 pub(super) const fn window(point: Point, about: &'static str) -> Window {
     Window {
-        first: Side {
-            point: Point::TryGrabFolioFast,
-            whom: Whom::Process,
-            side: At::Entry,
-            hold_us: 500,
-            linger_us: 200,
-        },
+        first: WALKER,
         second: Side {
             point,
             whom: Whom::Process,

@@ -35,7 +35,7 @@
 //! pte changed? gup_put_folio()              folio_ref_count() as expected? else EAGAIN
 //! ```
 
-use guplab::{Duel, Errno, Mapping, SharedPage, Span, duel};
+use guplab::{Duel, Mapping, SharedPage, Span, duel};
 
 use super::askers::{Asker, Askers};
 use super::pinners::{Pinned, Pinner};
@@ -129,14 +129,7 @@ impl<'s> Duel for CollapseAgainstPin<'_, 's> {
         let trial = &mut *self.trial;
         let met = trial.met(&collapse_span, &pin_span);
         pinned.judge(trial, self.mapping)?;
-        trial.count(
-            match collapsed {
-                Collapsed::Done => "collapsed",
-                Collapsed::Refused(Errno::AGAIN) => "refused_again",
-                Collapsed::Refused(_) => "refused_otherwise",
-            },
-            1,
-        );
+        collapsed.count(trial);
         let notes = [format!("collapse: {collapsed}"), task.pinner.to_string()];
         verify_fill(trial, self.mapping, task.seed, &notes);
         Ok(met)

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use guplab::oracle::Evidence;
-use guplab::{Duel, Errno, Kind, Mapping, SharedPage, Span, duel, page_size};
+use guplab::{Duel, Kind, Mapping, SharedPage, Span, duel, page_size};
 
 use super::askers::{Asker, Askers};
 use super::windows::{collapsible, step};
@@ -218,14 +218,7 @@ impl<'s> Duel for CollapseAgainstStores<'_, 's> {
         let collapsed = collapsed?;
         let trial = &mut *self.trial;
         let met = trial.met(&collapse_span, &store_span);
-        trial.count(
-            match collapsed {
-                Collapsed::Done => "collapsed",
-                Collapsed::Refused(Errno::AGAIN) => "refused_again",
-                Collapsed::Refused(_) => "refused_otherwise",
-            },
-            1,
-        );
+        collapsed.count(trial);
         let sweeps = stored.last - task.base;
         trial.count("stores", sweeps * self.mapping.pages() as u64);
         let at_the_end = (0..self.mapping.pages()).find_map(|page| {

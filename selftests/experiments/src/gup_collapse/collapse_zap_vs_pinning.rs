@@ -27,8 +27,9 @@ use guplab::oracle::Evidence;
 use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Session, Span, Way, duel, page_size, sys};
 
 use super::background::keep_away;
-use super::windows::{WALKER, collapsible_anon, step};
+use super::windows::{collapsible_anon, step};
 use crate::aim::Gated;
+use crate::aim::WALKER;
 use crate::collapsing::{By, Collapsed, collapse, content, content_words, fill};
 use crate::trial::Context;
 use crate::{At, Experiment, Family, Point, Stop, Trial, Window};
@@ -97,10 +98,9 @@ fn pin<'s>(
 ) -> Vec<(usize, guplab::Result<Pin<'s>>)> {
     let pin = |(number, &page): (usize, &usize)| {
         let way = Way::PinFast;
-        let request = PinRequest {
-            gate: if number == 0 { gate.id() } else { 0 },
-            ..PinRequest::new(mapping.page_addr(page), 1, way, sys::GUPLAB_PIN_WRITE)
-        };
+        let first_waits = if number == 0 { gate.id() } else { 0 };
+        let request = PinRequest::new(mapping.page_addr(page), 1, way, sys::GUPLAB_PIN_WRITE)
+            .after(first_waits);
         (page, session.pin(&request))
     };
     task.pages.iter().enumerate().map(pin).collect()

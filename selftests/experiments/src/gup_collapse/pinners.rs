@@ -71,10 +71,8 @@ impl Pinner {
         match self {
             Pinner::Held { page } => {
                 let way = Way::PinFast;
-                let request = PinRequest {
-                    gate: gate.id(),
-                    ..PinRequest::new(mapping.page_addr(page), 1, way, sys::GUPLAB_PIN_WRITE)
-                };
+                let addr = mapping.page_addr(page);
+                let request = PinRequest::new(addr, 1, way, sys::GUPLAB_PIN_WRITE).after(gate.id());
                 Span::of(|| Pinned::Held(session.pin(&request), page))
             }
             Pinner::Hammer { hammer, .. } => {

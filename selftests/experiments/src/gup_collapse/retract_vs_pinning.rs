@@ -19,11 +19,12 @@
 //! ```
 
 use guplab::oracle::Evidence;
-use guplab::{Duel, Errno, Kind, Mapping, Page, Protection, SharedPage, Span, duel, page_size};
+use guplab::{Duel, Kind, Mapping, Page, Protection, SharedPage, Span, duel, page_size};
 
 use super::askers::{Asker, Askers};
 use super::pinners::{Pinned, Pinner};
-use super::windows::{WALKER, step};
+use super::windows::step;
+use crate::aim::WALKER;
 use crate::collapsing::{Collapsed, fill, verify_fill};
 use crate::trial::Context;
 use crate::{At, Experiment, Family, Point, Stop, Trial, Window};
@@ -143,14 +144,7 @@ impl<'s> Duel for RetractAgainstPin<'_, 's> {
         let trial = &mut *self.trial;
         let met = trial.met(&collapse_span, &pin_span);
         pinned.judge(trial, self.mapping)?;
-        trial.count(
-            match collapsed {
-                Collapsed::Done => "collapsed",
-                Collapsed::Refused(Errno::AGAIN) => "refused_again",
-                Collapsed::Refused(_) => "refused_otherwise",
-            },
-            1,
-        );
+        collapsed.count(trial);
         let notes = [format!("collapse: {collapsed}"), task.pinner.to_string()];
         verify_fill(trial, self.mapping, task.seed, &notes);
         let now = look(trial, self.mapping)?.mapped();

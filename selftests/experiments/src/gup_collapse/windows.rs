@@ -3,17 +3,9 @@
 
 use guplab::Kind;
 
+use crate::aim::WALKER;
 use crate::collapsing::can_collapse;
 use crate::{At, Point, Side, Whom, Window};
-
-/// GUP-fast has read the page table and is about to take its reference. Interrupts are off.
-pub(super) const WALKER: Side = Side {
-    point: Point::TryGrabFolioFast,
-    whom: Whom::Process,
-    side: At::Entry,
-    hold_us: 500,
-    linger_us: 200,
-};
 
 /// A step of a collapse, whoever does it: this process, another one or khugepaged.
 pub(super) const fn step(point: Point, side: At) -> Side {

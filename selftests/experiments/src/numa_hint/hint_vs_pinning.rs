@@ -20,18 +20,12 @@ use guplab::{
 
 use super::hinting::{Hints, Ready, can_be_hinted, is_protnone, look};
 use super::judged_act::{FAULTS, judge_page};
-use crate::aim::Gated;
+use crate::aim::{Gated, WALKER};
 use crate::trial::Context;
 use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
 
 const WINDOW: Window = Window {
-    first: Side {
-        point: Point::TryGrabFolioFast,
-        whom: Whom::Process,
-        side: At::Entry,
-        hold_us: 500,
-        linger_us: 200,
-    },
+    first: WALKER,
     second: Side {
         point: Point::ChangeProtection,
         whom: Whom::Process,

@@ -25,18 +25,12 @@ use guplab::{Duel, Errno, Mapping, Pin, PinRequest, Session, Span, Way, duel, pa
 
 use super::hinting::Ready;
 use super::judged_act::judge_page;
-use crate::aim::Gated;
+use crate::aim::{Gated, WALKER};
 use crate::trial::Context;
 use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window, any_kind};
 
 const WINDOW: Window = Window {
-    first: Side {
-        point: Point::TryGrabFolioFast,
-        whom: Whom::Process,
-        side: At::Entry,
-        hold_us: 500,
-        linger_us: 200,
-    },
+    first: WALKER,
     second: Side {
         point: Point::ChangeProtection,
         whom: Whom::Process,

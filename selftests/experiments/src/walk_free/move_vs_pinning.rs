@@ -83,10 +83,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     };
     duel(cpus, &mut rng, &mut sides, |task: &Task| {
         let addr = mapping.page_addr(task.page);
-        let request = PinRequest {
-            gate,
-            ..PinRequest::new(addr, 1, Way::PinFast, task.flags)
-        };
+        let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
         Span::of(|| session.pin(&request))
     })
 }

@@ -72,10 +72,7 @@ pub(super) fn split(trial: &mut Trial<'_>, by: By) -> Result<(), Stop> {
         moves: Moves::watch(),
     };
     duel(cpus, &mut rng, &mut sides, |task: &Task| {
-        let request = PinRequest {
-            gate,
-            ..task.request
-        };
+        let request = task.request.after(gate);
         Span::of(|| session.pin(&request))
     })
 }

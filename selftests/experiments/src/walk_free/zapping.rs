@@ -88,10 +88,7 @@ pub(super) fn zap(trial: &mut Trial<'_>, style: Style) -> Result<(), Stop> {
         is_cut: false,
     };
     duel(cpus, &mut rng, &mut sides, |task: &Task| {
-        let request = PinRequest {
-            gate,
-            ..task.request
-        };
+        let request = task.request.after(gate);
         Span::of(|| session.pin(&request))
     })
 }
