@@ -20,8 +20,6 @@
 
 use crate::{
     mm,
-    range::UserRange,
-    symbol::unsupported,
     uapi::{
         self,
         guplab_delay, //
@@ -44,12 +42,17 @@ mod counts;
 mod notifier;
 mod point;
 mod probe;
+mod request;
 mod slot;
 
 use notifier::Watch;
 use point::Number;
+use request::{
+    only_id,
+    query,
+    Config, //
+};
 use slot::{
-    Config,
     Slot,
     SLOTS,
     TABLE, //
@@ -107,6 +110,8 @@ pub(crate) fn command(session: i64, request: &mut guplab_delay) -> Result {
             // Another thread may have disarmed it, and somebody else have got the slot.
             find(session, request.id).map(|_| ())
         }
+        uapi::GUPLAB_DELAY_PAUSE => pause(session, request, true),
+        uapi::GUPLAB_DELAY_RESUME => pause(session, request, false),
         uapi::GUPLAB_DELAY_WAIT => {
             let limit = core::mem::take(&mut request.entry_ns);
             only_id(request)?;
@@ -166,51 +171,6 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn query(request: &mut guplab_delay) -> Result {
-    let number = Number::try_from(request.point)?;
-    let expected = guplab_delay {
-        op: request.op,
-        point: request.point,
-        ..Default::default()
-    };
-    if !same(request, &expected) {
-        return Err(EINVAL);
-    }
-    if !number.exists() {
-        return Err(unsupported());
-    }
-    request.flags = number.flags();
-    Ok(())
-}
-
-/// Whether the inputs are the same.
-fn same(a: &guplab_delay, b: &guplab_delay) -> bool {
-    let inputs = |d: &guplab_delay| {
-        let words = [d.op, d.point, d.id, d.flags, d.partner];
-        let times = [
-            d.entry_ns,
-            d.return_ns,
-            d.entry_linger_ns,
-            d.return_linger_ns,
-        ];
-        (words, d.pid, d.addr, d.len, times)
-    };
-    inputs(a) == inputs(b)
-}
-
-fn only_id(request: &guplab_delay) -> Result {
-    let expected = guplab_delay {
-        op: request.op,
-        id: request.id,
-        ..Default::default()
-    };
-    if same(request, &expected) {
-        Ok(())
-    } else {
-        Err(EINVAL)
-    }
-}
-
 /// The slot of an id that this session has armed. Without the lock it may be disarmed at any time.
 fn find(session: i64, id: u32) -> Result<(usize, &'static Slot)> {
     let number = id as usize % SLOTS;
@@ -219,39 +179,6 @@ fn find(session: i64, id: u32) -> Result<(usize, &'static Slot)> {
         return Err(ENOENT);
     }
     Ok((number, slot))
-}
-
-impl TryFrom<&guplab_delay> for Config {
-    type Error = Error;
-
-    fn try_from(request: &guplab_delay) -> Result<Self> {
-        let point = Number::try_from(request.point)?;
-        let wait_ns = [request.entry_ns, request.return_ns];
-        let linger_ns = [request.entry_linger_ns, request.return_linger_ns];
-        if request.id != 0 || request.flags & !point.flags() != 0 {
-            return Err(EINVAL);
-        }
-        let too_long = |ns: [u32; 2]| ns.iter().any(|&ns| ns > uapi::GUPLAB_MAX_DELAY_NS);
-        if too_long(wait_ns) || too_long(linger_ns) {
-            return Err(EINVAL);
-        }
-        let range = if request.flags & uapi::GUPLAB_DELAY_ADDR != 0 {
-            let range = UserRange::from_bytes(request.addr, request.len, u64::MAX)?;
-            (range.addr(), range.end())
-        } else if request.addr == 0 && request.len == 0 {
-            (0, usize::MAX)
-        } else {
-            return Err(EINVAL);
-        };
-        Ok(Config {
-            point,
-            any_task: point.function().is_none()
-                || request.flags & uapi::GUPLAB_DELAY_ANY_TASK != 0,
-            range,
-            wait_ns,
-            linger_ns,
-        })
-    }
 }
 
 fn arm(session: i64, request: &mut guplab_delay) -> Result {
@@ -266,6 +193,22 @@ fn arm(session: i64, request: &mut guplab_delay) -> Result {
         id => Some(find(session, id)?.0),
     };
     request.id = register.arm(session, &mm, config, partner)?;
+    Ok(())
+}
+
+/// Pauses or resumes one point of the session, or all of them.
+fn pause(session: i64, request: &guplab_delay, paused: bool) -> Result {
+    only_id(request)?;
+    // Nobody arms another point in a slot meanwhile.
+    let _register = REGISTER.lock();
+    if request.id != 0 {
+        find(session, request.id)?.1.pause(paused);
+        return Ok(());
+    }
+    let owned = |slot: &&Slot| slot.owner().is_some_and(|(owner, _)| owner == session);
+    for slot in TABLE.iter().filter(owned) {
+        slot.pause(paused);
+    }
     Ok(())
 }
 
@@ -349,46 +292,5 @@ impl Register {
         }
         slot.free();
         Ok(())
-    }
-}
-
-#[kunit_tests(guplab_delay)]
-mod tests {
-    use super::*;
-
-    fn error_of(point: u32, spoil: impl FnOnce(&mut guplab_delay)) -> Option<Error> {
-        let mut request = guplab_delay {
-            point,
-            ..Default::default()
-        };
-        spoil(&mut request);
-        Config::try_from(&request).err()
-    }
-
-    #[test]
-    fn times_are_bounded() {
-        let most = uapi::GUPLAB_MAX_DELAY_NS;
-        assert_eq!(error_of(0, |r| r.entry_ns = most), None);
-        assert_eq!(error_of(0, |r| r.entry_ns = most + 1), Some(EINVAL));
-        assert_eq!(error_of(0, |r| r.return_linger_ns = u32::MAX), Some(EINVAL));
-    }
-
-    #[test]
-    fn flags_are_for_points_that_are_told() {
-        // Number 0 is told nothing.
-        let any_task = |r: &mut guplab_delay| r.flags = uapi::GUPLAB_DELAY_ANY_TASK;
-        assert_eq!(error_of(uapi::GUPLAB_POINT_NOTIFIER, any_task), None);
-        assert_eq!(error_of(0, any_task), Some(EINVAL));
-        assert_eq!(error_of(uapi::GUPLAB_NR_POINTS, |_| ()), Some(EINVAL));
-    }
-
-    #[test]
-    fn an_address_needs_its_flag() {
-        let point = uapi::GUPLAB_POINT_NOTIFIER;
-        let flag = uapi::GUPLAB_DELAY_ADDR;
-        let page = |r: &mut guplab_delay| (r.flags, r.addr, r.len) = (flag, 4096, 4096);
-        assert_eq!(error_of(point, page), None);
-        assert_eq!(error_of(point, |r| r.addr = 4096), Some(EINVAL));
-        assert_eq!(error_of(point, |r| r.flags = flag), Some(EINVAL));
     }
 }

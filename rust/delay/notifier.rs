@@ -2,10 +2,12 @@
 
 //! The delay point that is no function: the MMU notifiers of a process.
 
-use super::slot::{
-    Call,
-    Slot,
-    TABLE, //
+use super::{
+    point::Call,
+    slot::{
+        Slot,
+        TABLE, //
+    }, //
 };
 use kernel::{
     bindings::{

@@ -2,7 +2,6 @@
 
 //! The delay points: which function each is, and what its arguments tell.
 
-use super::slot::Call;
 use crate::{
     bindings,
     uapi, //
@@ -17,6 +16,14 @@ use kernel::{
 
 /// The arguments of a watched function, as far as they are in registers.
 pub(super) type Args = [usize; bindings::GUPLAB_POINT_ARGS];
+
+/// What a call of a watched function is about.
+pub(super) struct Call {
+    /// Whose memory, if that is told.
+    pub(super) mm: Option<*mut mm_struct>,
+    /// First address and the one behind the last, if that is told.
+    pub(super) range: Option<(usize, usize)>,
+}
 
 /// Which argument tells whose memory a function works on.
 #[derive(Clone, Copy)]

@@ -8,7 +8,11 @@
 
 use super::{
     counts::Counts,
-    point::Number, //
+    point::{
+        Call,
+        Number, //
+    },
+    request::Config, //
 };
 use crate::{
     bindings,
@@ -47,27 +51,6 @@ pub(super) static TABLE: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 /// For each point, a bit for each slot in which it is armed.
 static ARMED: [Atomic<u64>; Number::COUNT] = [const { Atomic::new(0) }; Number::COUNT];
 
-/// What a call of a watched function is about.
-pub(super) struct Call {
-    /// Whose memory, if that is told.
-    pub(super) mm: Option<*mut mm_struct>,
-    /// First address and the one behind the last, if that is told.
-    pub(super) range: Option<(usize, usize)>,
-}
-
-/// How an armed point is to behave, checked.
-#[derive(Clone, Copy)]
-pub(super) struct Config {
-    pub(super) point: Number,
-    pub(super) any_task: bool,
-    /// First address and the one behind the last.
-    pub(super) range: (usize, usize),
-    /// Longest delay, at entry and at return.
-    pub(super) wait_ns: [u32; 2],
-    /// Longest stay after a meeting, likewise.
-    pub(super) linger_ns: [u32; 2],
-}
-
 /// One armed point.
 pub(super) struct Slot {
     /// 0 where nothing is armed. The number of the slot is the remainder by [`SLOTS`].
@@ -84,6 +67,8 @@ pub(super) struct Slot {
     /// The number of the partner's slot, or [`SLOTS`].
     partner: Atomic<usize>,
 
+    /// It delays nobody and counts nothing, apart from who is inside.
+    paused: Atomic<bool>,
     /// Tasks that are inside.
     inside: Atomic<i32>,
     /// When somebody entered last, until the partner has taken notice.
@@ -179,6 +164,7 @@ impl Slot {
             wait_ns: [Atomic::new(0), Atomic::new(0)],
             linger_ns: [Atomic::new(0), Atomic::new(0)],
             partner: Atomic::new(SLOTS),
+            paused: Atomic::new(false),
             inside: Atomic::new(0),
             entered_ns: Atomic::new(0),
             rests_until: Atomic::new(0),
@@ -238,6 +224,18 @@ impl Slot {
         Ok(())
     }
 
+    fn is_paused(&self) -> bool {
+        self.paused.load(Relaxed)
+    }
+
+    /// Stops delaying and counting, or begins again as if it had just been armed, but for what was
+    /// counted and who is inside.
+    pub(super) fn pause(&self, paused: bool) {
+        self.entered_ns.store(0, Relaxed);
+        self.rests_until.store(0, Relaxed);
+        self.paused.store(paused, Release);
+    }
+
     /// Whether anybody wants to know how long a task is inside.
     fn matters_after_entry(&self) -> bool {
         self.partner().is_some() || self.wait_ns[Side::Return as usize].load(Relaxed) != 0
@@ -258,12 +256,15 @@ impl Slot {
     }
 
     fn enter(&self, call: &Call, inside: bool) {
-        self.counts.pass(irqs_disabled());
-        let addr = call.range.map_or(0, |(from, _)| from);
-        let partner = self.partner();
         if inside {
             self.inside.fetch_add(1, Full);
         }
+        if self.is_paused() {
+            return;
+        }
+        self.counts.pass(irqs_disabled());
+        let addr = call.range.map_or(0, |(from, _)| from);
+        let partner = self.partner();
         if let Some(partner) = partner {
             self.meet(partner);
         }
@@ -284,7 +285,9 @@ impl Slot {
     }
 
     fn leave(&self) {
-        self.hold(Side::Return, self.partner(), 0);
+        if !self.is_paused() {
+            self.hold(Side::Return, self.partner(), 0);
+        }
         self.inside.fetch_sub(1, Release);
     }
 
@@ -304,14 +307,14 @@ impl Slot {
         };
         let limit = limit.min(most);
         let passed = || clock::now_anywhere().saturating_sub(start);
-        while !met && passed() < limit {
+        while !met && passed() < limit && !self.is_paused() {
             relax();
             met = partner.is_some_and(Slot::is_occupied);
         }
         if met {
             let linger = u64::from(self.linger_ns[side as usize].load(Relaxed));
             let until = (passed() + random(start, linger)).min(most);
-            while passed() < until {
+            while passed() < until && !self.is_paused() {
                 relax();
             }
         }
@@ -341,6 +344,7 @@ impl Slot {
             self.linger_ns[side].store(config.linger_ns[side], Relaxed);
         }
         self.partner.store(SLOTS, Relaxed);
+        self.paused.store(false, Relaxed);
         self.inside.store(0, Relaxed);
         self.entered_ns.store(0, Relaxed);
         self.rests_until.store(0, Relaxed);

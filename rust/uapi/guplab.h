@@ -653,6 +653,11 @@ enum guplab_point {
  * @GUPLAB_DELAY_READ: Read the counters of @id.
  * @GUPLAB_DELAY_WAIT: Wait until a task is inside the function of @id, @entry_ns at most. ETIMEDOUT
  *	if none came.
+ * @GUPLAB_DELAY_PAUSE: Until %GUPLAB_DELAY_RESUME, @id delays nobody, counts nothing, and does not
+ *	appear in the trace; a delay that is going on ends. 0 stands for all that the session has
+ *	armed now. Who is inside is known nevertheless.
+ * @GUPLAB_DELAY_RESUME: @id, or 0 as above, works again, without the rest that a delay before would
+ *	have it take.
  */
 enum guplab_delay_op {
 	GUPLAB_DELAY_QUERY,
@@ -660,6 +665,8 @@ enum guplab_delay_op {
 	GUPLAB_DELAY_DISARM,
 	GUPLAB_DELAY_READ,
 	GUPLAB_DELAY_WAIT,
+	GUPLAB_DELAY_PAUSE,
+	GUPLAB_DELAY_RESUME,
 };
 
 /**
@@ -679,7 +686,8 @@ enum guplab_delay_flag {
  * struct guplab_delay - delay tasks at a point, and count how they meet there
  * @op: in: &enum guplab_delay_op
  * @point: in: &enum guplab_point (QUERY, ARM)
- * @id: in: names the armed point (DISARM, READ, WAIT); out: that name, never used twice (ARM)
+ * @id: in: names the armed point (DISARM, READ, WAIT, PAUSE, RESUME); out: that name, never used
+ *	twice (ARM)
  * @flags: in: &enum guplab_delay_flag bits (ARM); out: those that the point can take (QUERY)
  * @pid: in: the process whose threads are delayed (ARM)
  * @partner: in: @id of another armed point of this session whose tasks these are to meet, or 0
