@@ -218,6 +218,25 @@ impl Session {
             point: request.point,
         })
     }
+
+    /// Until [`Session::resume_delays`] nobody is delayed at what this session has armed, nor
+    /// counted there.
+    pub fn pause_delays(&self) -> Result<()> {
+        self.all_delays(sys::GUPLAB_DELAY_PAUSE)
+    }
+
+    /// Has what was paused work again, and none of it rest from delays before.
+    pub fn resume_delays(&self) -> Result<()> {
+        self.all_delays(sys::GUPLAB_DELAY_RESUME)
+    }
+
+    fn all_delays(&self, op: sys::guplab_delay_op) -> Result<()> {
+        let mut raw = sys::guplab_delay {
+            op,
+            ..Default::default()
+        };
+        self.command(sys::GUPLAB_IOC_DELAY, &mut raw).map(|_| ())
+    }
 }
 
 impl Delay<'_> {

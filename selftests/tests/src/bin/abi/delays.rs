@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! DELAY.
 
-use std::collections::HashSet;
-
 use guplab::{Errno, Point, Result, page_size, sys};
+use guplab_tests::Test;
 use guplab_tests::ground::{Ground, KERNEL_ADDRESS};
-use guplab_tests::{Not, Test, Tested, While, ensure_eq, open, skip};
 
+use crate::points::ensure_there_is;
 use crate::{Case, judge};
 
 const QUERY: u32 = sys::GUPLAB_DELAY_QUERY;
@@ -14,6 +13,8 @@ const ARM: u32 = sys::GUPLAB_DELAY_ARM;
 const DISARM: u32 = sys::GUPLAB_DELAY_DISARM;
 const READ: u32 = sys::GUPLAB_DELAY_READ;
 const WAIT: u32 = sys::GUPLAB_DELAY_WAIT;
+const PAUSE: u32 = sys::GUPLAB_DELAY_PAUSE;
+const RESUME: u32 = sys::GUPLAB_DELAY_RESUME;
 
 /// Is told neither memory nor address.
 const BLIND: u32 = sys::GUPLAB_POINT_TRY_GRAB_FOLIO_FAST;
@@ -73,7 +74,7 @@ pub(crate) const MALFORMED: &[Case] = &[
         g.call_at(sys::GUPLAB_IOC_DELAY, KERNEL_ADDRESS)
     }),
     ("delay with the first unknown op", Some(Errno::INVAL), |g| {
-        g.delay(WAIT + 1, |_| ()).map(|_| ())
+        g.delay(RESUME + 1, |_| ()).map(|_| ())
     }),
     ("delay with op ~0", Some(Errno::INVAL), |g| {
         g.delay(u32::MAX, |_| ()).map(|_| ())
@@ -183,6 +184,15 @@ pub(crate) const MALFORMED: &[Case] = &[
     ("read id ~0", Some(Errno::NOENT), |g| {
         g.delay(READ, |r| r.id = u32::MAX).map(|_| ())
     }),
+    ("pause id ~0", Some(Errno::NOENT), |g| {
+        g.delay(PAUSE, |r| r.id = u32::MAX).map(|_| ())
+    }),
+    ("resume id ~0", Some(Errno::NOENT), |g| {
+        g.delay(RESUME, |r| r.id = u32::MAX).map(|_| ())
+    }),
+    ("pause nothing", None, |g| {
+        g.delay(PAUSE, |_| ()).map(|_| ())
+    }),
     ("wait for id 0", Some(Errno::NOENT), |g| {
         g.delay(WAIT, |r| r.entry_ns = 1).map(|_| ())
     }),
@@ -218,6 +228,13 @@ const ARMED: &[Case] = &[
     ("read", None, |g| {
         let id = g.delay(ARM, |_| ())?;
         g.delay(READ, |r| r.id = id).map(|_| ())
+    }),
+    ("pause and resume", None, |g| {
+        let id = g.delay(ARM, |_| ())?;
+        for op in [PAUSE, PAUSE, RESUME, RESUME] {
+            g.delay(op, |r| r.id = id)?;
+        }
+        Ok(())
     }),
     ("wait where nobody comes", Some(Errno::TIMEDOUT), |g| {
         let id = g.delay(ARM, |_| ())?;
@@ -270,6 +287,12 @@ const ARMED: &[Case] = &[
         let id = g.delay(ARM, |_| ())?;
         g.delay(READ, |r| (r.id, r.entry_ns) = (id, 1)).map(|_| ())
     }),
+    ("pause with an unused field", Some(Errno::INVAL), |g| {
+        every_unused_field(g, PAUSE, 0)
+    }),
+    ("resume with a time", Some(Errno::INVAL), |g| {
+        g.delay(RESUME, |r| r.entry_ns = 1).map(|_| ())
+    }),
     ("wait with an unused field", Some(Errno::INVAL), |g| {
         let id = g.delay(ARM, |_| ())?;
         every_unused_field(g, WAIT, id)
@@ -301,6 +324,11 @@ const ARMED: &[Case] = &[
         of_another_session(|id| g.delay(READ, |r| r.id = id))
     }),
     (
+        "pause what another session armed",
+        Some(Errno::NOENT),
+        |g| of_another_session(|id| g.delay(PAUSE, |r| r.id = id)),
+    ),
+    (
         "wait for what another session armed",
         Some(Errno::NOENT),
         |g| of_another_session(|id| g.delay(WAIT, |r| r.id = id)),
@@ -330,14 +358,6 @@ fn of_another_session(make: impl FnOnce(u32) -> Result<u32>) -> Result<()> {
     make(id).map(|_| ())
 }
 
-/// Skips if a point can't be armed on this kernel.
-fn ensure_there_is(point: Point) -> Tested {
-    match open()?.query_point(point) {
-        Err(Errno::OPNOTSUPP) => skip!("this kernel has no {point} that can be watched"),
-        asked => asked.while_("asking for the point").map(|_| ()),
-    }
-}
-
 pub(crate) fn tests() -> Vec<Test> {
     let of = |cases: &'static [Case], point: Point| {
         cases.iter().map(move |&(name, expected, request)| {
@@ -347,46 +367,7 @@ pub(crate) fn tests() -> Vec<Test> {
             })
         })
     };
-    let mut tests: Vec<Test> = of(ARMED, Point::TryGrabFolioFast)
+    of(ARMED, Point::TryGrabFolioFast)
         .chain(of(NOTIFIED, Point::Notifier))
-        .collect();
-    tests.push(Test::new("a point is there if its symbol is", symbols));
-    tests
-}
-
-/// Names in the first column but one of /proc/kallsyms, or in the last of the list of functions that
-/// must not be probed.
-fn symbols_of(path: &str, column: usize) -> std::result::Result<HashSet<String>, Not> {
-    let text = std::fs::read_to_string(path).while_(path)?;
-    let name = |line: &str| Some(line.split_whitespace().nth(column)?.to_owned());
-    Ok(text.lines().filter_map(name).collect())
-}
-
-/// QUERY and ARM agree with the kernel's own list of functions.
-fn symbols() -> Tested {
-    let ground = Ground::new()?;
-    if !ground.session.has(sys::GUPLAB_FEATURE_DELAY) {
-        skip!("this kernel can't watch functions");
-    }
-    let known = symbols_of("/proc/kallsyms", 2)?;
-    let Ok(forbidden) = symbols_of("/sys/kernel/debug/kprobes/blacklist", 1) else {
-        skip!("there is no debugfs to tell which functions must not be probed");
-    };
-    for point in Point::ALL {
-        let name = point.name();
-        if point == Point::Notifier || forbidden.contains(name) {
-            continue;
-        }
-        let expected = match known.contains(name) {
-            true => Ok(()),
-            false => Err(Errno::OPNOTSUPP),
-        };
-        let asked = ground.delay(QUERY, |r| r.point = point.number());
-        ensure_eq!(asked.map(|_| ()), expected, format!("QUERY of {point}"));
-        if expected.is_err() {
-            let armed = ground.delay(ARM, |r| r.point = point.number());
-            ensure_eq!(armed.map(|_| ()), expected, format!("ARM of {point}"));
-        }
-    }
-    Ok(())
+        .collect()
 }

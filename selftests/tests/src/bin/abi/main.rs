@@ -6,6 +6,7 @@ mod delays;
 mod hints;
 mod numbers;
 mod pins;
+mod points;
 mod rights;
 
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     .map(|&(name, expected, request)| Test::new(name, move || judge(expected, request)))
     .collect();
     tests.extend(delays::tests());
+    tests.extend(points::tests());
     tests.extend(rights::tests());
     run_all(&tests)
 }

@@ -24,6 +24,15 @@ pub(crate) fn tests() -> Vec<Test> {
             with_interrupts_off_a_delay_is_short,
         ),
         Test::new("a_point_rests_after_a_delay", a_point_rests_after_a_delay),
+        Test::new(
+            "a_paused_point_neither_delays_nor_counts",
+            a_paused_point_neither_delays_nor_counts,
+        ),
+        Test::new("resuming_ends_a_rest", resuming_ends_a_rest),
+        Test::new(
+            "a_paused_point_knows_who_is_inside",
+            a_paused_point_knows_who_is_inside,
+        ),
         Test::new("notifiers_are_a_point", notifiers_are_a_point),
         Test::new("disarming_a_function_waits_for_the_held", || {
             disarming_waits_for_the_held(Point::GupLongtermLocked, |session, mapping| {
@@ -109,6 +118,92 @@ fn a_point_rests_after_a_delay() -> Tested {
         "{} of {pages} calls were held",
         counts.held
     );
+    Ok(())
+}
+
+fn a_paused_point_neither_delays_nor_counts() -> Tested {
+    let session = open()?;
+    let mapping = memory(&session, Kind::Anon4k, 1)?;
+    let slow = DelayRequest {
+        entry: MILLISECOND,
+        return_: MILLISECOND,
+        ..counting(Point::TryGrabFolioFast)
+    };
+    let slow = arm(&session, &slow)?;
+    session.pause_delays().while_("pausing")?;
+    pin_once(&session, &mapping, 1)?;
+    let counts = slow.read().while_("reading")?;
+    ensure_eq!((counts.passes, counts.held), (0, 0), "passes, delays");
+    session.resume_delays().while_("resuming")?;
+    pin_once(&session, &mapping, 1)?;
+    let counts = slow.read().while_("reading")?;
+    ensure_eq!(counts.passes, 1, "passes after it was resumed");
+    ensure!(counts.held >= 1, "no delay after it was resumed");
+    Ok(())
+}
+
+fn resuming_ends_a_rest() -> Tested {
+    const ROUNDS: u64 = 10;
+    let session = open()?;
+    let mapping = memory(&session, Kind::Anon4k, 1)?;
+    let slow = DelayRequest {
+        entry: LONGEST,
+        ..counting(Point::GupLongtermLocked)
+    };
+    let slow = arm(&session, &slow)?;
+    for _ in 0..ROUNDS {
+        // Without that it would rest for 20 ms.
+        session.resume_delays().while_("resuming")?;
+        mapping.discard().while_("discarding")?;
+        pin_once(&session, &mapping, 1)?;
+    }
+    let counts = slow.read().while_("reading")?;
+    ensure_eq!(
+        (counts.passes, counts.held),
+        (ROUNDS, ROUNDS),
+        "passes, delays"
+    );
+    Ok(())
+}
+
+/// A thread is inside when the point is resumed, and another time when it is paused.
+fn a_paused_point_knows_who_is_inside() -> Tested {
+    let (session, holder) = (open()?, open()?);
+    let mapping = memory(&session, Kind::AnonThp, 1)?;
+    let watched = DelayRequest {
+        range: all_of(&mapping),
+        return_: Duration::from_nanos(1),
+        ..DelayRequest::counting(Point::Notifier, Whom::Mm)
+    };
+    let watched = arm(&session, &watched)?;
+    let held = DelayRequest {
+        range: all_of(&mapping),
+        entry: LONGEST,
+        return_: Duration::from_nanos(1),
+        ..counting(Point::ZapHugePmd)
+    };
+    let held = arm(&holder, &held)?;
+    for paused_first in [true, false] {
+        let set = |paused| match paused {
+            true => session.pause_delays().while_("pausing"),
+            false => session.resume_delays().while_("resuming"),
+        };
+        mapping.renew(&session).while_("mapping anew")?;
+        holder.resume_delays().while_("resuming")?;
+        set(paused_first)?;
+        thread::scope(|scope| {
+            let passing = scope.spawn(|| mapping.discard());
+            let came = held.wait(LIMIT);
+            let is_inside = watched.wait(Duration::ZERO);
+            set(!paused_first)?;
+            let done = passing.join();
+            done.map_err(|_| Not::Failed("a thread panicked".into()))?
+                .while_("discarding")?;
+            ensure!(came && is_inside, "nobody was seen inside");
+            Ok(())
+        })?;
+        ensure!(!watched.wait(Duration::ZERO), "somebody seems to be inside");
+    }
     Ok(())
 }
 

@@ -22,7 +22,9 @@ impl Ingredients<'_> {
             0 => sys::GUPLAB_DELAY_QUERY,
             1..=6 => sys::GUPLAB_DELAY_ARM,
             7..=12 => sys::GUPLAB_DELAY_DISARM,
-            13 | 14 => sys::GUPLAB_DELAY_READ,
+            13 => sys::GUPLAB_DELAY_READ,
+            14 if rng.bool() => sys::GUPLAB_DELAY_PAUSE,
+            14 => sys::GUPLAB_DELAY_RESUME,
             _ => sys::GUPLAB_DELAY_WAIT,
         };
         let mut request = sys::guplab_delay {
@@ -35,6 +37,8 @@ impl Ingredients<'_> {
             _ => {
                 request.id = if one_in(rng, 16) {
                     rng.u32(..)
+                } else if op >= sys::GUPLAB_DELAY_PAUSE && rng.bool() {
+                    0
                 } else {
                     self.armed
                 }
@@ -71,7 +75,7 @@ impl Ingredients<'_> {
 /// Spoils one field.
 pub(crate) fn spoil(r: &mut sys::guplab_delay, rng: &mut Rng) {
     match rng.u32(0..12) {
-        0 => r.op = rng.u32(sys::GUPLAB_DELAY_WAIT + 1..),
+        0 => r.op = rng.u32(sys::GUPLAB_DELAY_RESUME + 1..),
         1 => r.point = rng.u32(sys::GUPLAB_NR_POINTS..),
         2 => r.id = rng.u32(..),
         3 => r.flags |= unknown(rng, 2),
@@ -124,9 +128,10 @@ pub(crate) fn is_malformed(r: &sys::guplab_delay) -> bool {
                 }
         }
         sys::GUPLAB_DELAY_WAIT => r.point != 0 || r.entry_ns > MOST || is_more_than_named(r),
-        sys::GUPLAB_DELAY_DISARM | sys::GUPLAB_DELAY_READ => {
-            r.point != 0 || r.entry_ns != 0 || is_more_than_named(r)
-        }
+        sys::GUPLAB_DELAY_DISARM
+        | sys::GUPLAB_DELAY_READ
+        | sys::GUPLAB_DELAY_PAUSE
+        | sys::GUPLAB_DELAY_RESUME => r.point != 0 || r.entry_ns != 0 || is_more_than_named(r),
         _ => true,
     }
 }
