@@ -51,8 +51,8 @@ pub(crate) struct RunArgs {
     /// Run the experiments of this question only: 0 to 4, or its name
     #[arg(long = "family", value_name = "FAMILY", value_parser = family)]
     pub(crate) families: Vec<Family>,
-    /// Time for each case; with one second, everything is done within about five minutes
-    #[arg(long, value_name = "N", default_value = "1", value_parser = seconds)]
+    /// Time for each case; by default, everything is done within about four minutes
+    #[arg(long, value_name = "N", default_value = "0.8", value_parser = seconds)]
     pub(crate) seconds: f64,
     /// Rounds for each case, instead of a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -14,7 +14,7 @@
 //! ```
 
 use guplab::oracle::Evidence;
-use guplab::{Duel, Mapping, Pin, PinRequest, Span, Way, duel, sys};
+use guplab::{Duel, Mapping, Pin, PinRequest, Span, Way, sys};
 use guplab_experiments::report::RunReport;
 use guplab_experiments::trial::{Budget, Context};
 use guplab_experiments::{
@@ -57,14 +57,14 @@ struct ZapAgainstPin<'t, 's> {
 fn zap_against_pin(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::Notifier);
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = ZapAgainstPin {
         trial,
         mapping: &mapping,
     };
-    duel(cpus, &mut rng, &mut sides, |&page: &usize| {
+    ring.duel(&mut sides, |&page: &usize| {
         let addr = mapping.page_addr(page);
         let request =
             PinRequest::new(addr, 1, Way::PinFast, sys::GUPLAB_PIN_WRITE).after(gate.id());

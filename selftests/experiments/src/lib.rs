@@ -21,6 +21,7 @@ pub mod machine;
 pub mod numa_hint;
 pub mod recorder;
 pub mod report;
+pub mod ring;
 pub mod runner;
 pub mod selection;
 pub mod trial;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use guplab::oracle::{Evidence, SAME_DATA, SAME_PAGE};
 use guplab::uffd::{Faults, Feature};
-use guplab::{Duel, Pin, SharedPage, Span, duel, page_size};
+use guplab::{Duel, Pin, SharedPage, Span, page_size};
 
 use crate::collapse_uffd::collapser::{Collapser, Who};
 use crate::collapse_uffd::huge_cache::{AROUND, HugeCache, Pages, open_uffd};
@@ -95,13 +95,13 @@ impl Race {
             (_, Put::Write) => trial.aim_pages(mapping, 0, 1)?,
             _ => trial.aim(mapping)?,
         }
-        let (session, cpus) = (trial.session, trial.cpus);
+        let session = trial.session;
         let gate = |start: &Start| match *start {
             Start::At(point) => Some(trial.gate(point)),
             Start::First | Start::Any => None,
         };
         let gates: Vec<_> = self.starts.iter().map(gate).collect();
-        let mut rng = trial.rng.fork();
+        let ring = trial.ring();
         let mut putter = Putter::new(self.put, &cache);
         let (gone, begun) = (AtomicBool::new(false), AtomicBool::new(false));
         let mut sides = Sides {
@@ -113,7 +113,7 @@ impl Race {
             begun: &begun,
             target,
         };
-        duel(cpus, &mut rng, &mut sides, |task: &Task| {
+        ring.duel(&mut sides, |task: &Task| {
             begun.store(true, Ordering::Release);
             if let Some(gate) = &gates[task.start] {
                 gate.wait_asleep(COMES_WITHIN, || gone.load(Ordering::Acquire));

@@ -19,10 +19,9 @@ use std::time::Duration;
 use guplab::mapping::{Advice, is_shortage};
 use guplab::oracle::Evidence;
 use guplab::page_size;
-use guplab::{Child, Duel, Ended, Errno, Hammer, Mapping, SharedPage, Span, duel, fork_child};
+use guplab::{Child, Duel, Ended, Errno, Hammer, Mapping, SharedPage, Span, fork_child};
 
 use super::fork_window::FAST;
-use super::pins::rest_unless;
 use crate::hammering::{checking_hammer, judge_hammer, timed_hammer};
 use crate::trial::Context;
 use crate::{Experiment, Family, Point, Stop, Trial, any_kind};
@@ -75,15 +74,15 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     }
     let shared = SharedPage::new().context("a shared page")?;
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::CopyPageRange);
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = ForkAgainstPin {
         trial,
         mapping: &mapping,
         shared,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         timed_hammer(session, &mapping, task.hammer, gate)
     })
 }
@@ -160,7 +159,6 @@ impl Duel for ForkAgainstPin<'_, '_> {
             ended => return Err(Stop::Error(format!("the child ended with {ended:?}"))),
         }
         self.judge_child(&task);
-        rest_unless(met, self.trial);
         Ok(met)
     }
 }

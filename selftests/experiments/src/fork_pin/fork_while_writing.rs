@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use guplab::oracle::Evidence;
-use guplab::{Child, Duel, Errno, Mapping, Pin, SharedPage, Span, duel, fork_child, page_size};
+use guplab::{Child, Duel, Errno, Mapping, Pin, SharedPage, Span, fork_child, page_size};
 
 use super::aftermath::{CHILD_SEES_NOTHING, LIMIT, finish, forked};
 use super::pins::{HOWS, How, granted, judge_pin, pick, pick_page};
@@ -87,8 +87,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     let shared = SharedPage::new().context("a shared page")?;
     let forked = AtomicBool::new(false);
-    let cpus = trial.cpus;
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = ForkAgainstStores {
         trial,
         mapping: &mapping,
@@ -96,7 +95,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         forked: &forked,
         held: None,
     };
-    duel(cpus, &mut rng, &mut sides, |pages: &Pages| {
+    ring.duel(&mut sides, |pages: &Pages| {
         Span::of(|| store(&mapping, pages, &forked))
     })
 }

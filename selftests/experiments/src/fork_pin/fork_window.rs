@@ -5,10 +5,10 @@
 //! when fork is in copy_page_range(). There the parent's VMAs are write-locked, so fork itself
 //! can't be waited for in userspace. Then both processes write and look: see `aftermath`.
 
-use guplab::{Child, Duel, Errno, Mapping, Pin, PinRequest, SharedPage, Span, duel, fork_child};
+use guplab::{Child, Duel, Errno, Mapping, Pin, PinRequest, SharedPage, Span, fork_child};
 
 use super::aftermath::{First, Scene, forked};
-use super::pins::{HOLD_US, How, granted, pick, pick_page, rest_unless};
+use super::pins::{HOLD_US, How, granted, pick, pick_page};
 use crate::aim::{Gated, WALKER};
 use crate::trial::Context;
 use crate::{At, Point, Side, Stop, Trial, Whom, Window};
@@ -100,9 +100,9 @@ pub(super) fn run(trial: &mut Trial<'_>, hows: &'static [How]) -> Result<(), Sto
     let mapping = trial.mapping(1)?;
     let shared = SharedPage::new().context("a shared page")?;
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::CopyPageRange);
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = ForkAgainstPin {
         trial,
         mapping: &mapping,
@@ -110,7 +110,7 @@ pub(super) fn run(trial: &mut Trial<'_>, hows: &'static [How]) -> Result<(), Sto
         hows,
         gate,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         Span::of(|| session.pin(&task.request))
     })
 }
@@ -167,7 +167,6 @@ impl<'s> Duel for ForkAgainstPin<'_, 's> {
         if let Some(pin) = granted(self.trial, &task.how, pinned)? {
             scene.play(self.trial, child, &pin, task.first)?;
         }
-        rest_unless(met, self.trial);
         Ok(met)
     }
 }

@@ -25,10 +25,10 @@ use std::time::{Duration, Instant};
 
 use guplab::ksm::Ksm;
 use guplab::mapping::Advice;
-use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Span, duel, page_size, sys};
+use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Span, page_size, sys};
 
 use super::ksm_held_pin::{LIMIT, is_merged, judge_not_ksms};
-use super::pins::{HOLD_US, HOWS, How, granted, judge_pin, pick, rest_unless};
+use super::pins::{HOLD_US, HOWS, How, granted, judge_pin, pick};
 use crate::aim::WALKER;
 use crate::trial::Context;
 use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
@@ -107,9 +107,9 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         )));
     }
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::ReplacePage);
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let pinned = AtomicBool::new(false);
     let gone = AtomicBool::new(false);
     let mut sides = KsmAgainstPin {
@@ -119,7 +119,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         pinned: &pinned,
         gone: &gone,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         gate.wait_asleep(PATIENCE, || gone.load(Ordering::Acquire));
         let done = Span::of(|| session.pin(&task.request));
         pinned.store(true, Ordering::Release);
@@ -203,7 +203,6 @@ impl<'s> Duel for KsmAgainstPin<'_, 's> {
             judge_not_ksms(self.trial, &pin)?;
             judge_pin(self.trial, self.mapping, &pin, TARGET)?;
         }
-        rest_unless(met, self.trial);
         Ok(met)
     }
 }

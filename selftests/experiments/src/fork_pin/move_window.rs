@@ -8,10 +8,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use guplab::{Duel, Errno, Mapping, Pin, PinRequest, Span, duel};
+use guplab::{Duel, Errno, Mapping, Pin, PinRequest, Span};
 
 use super::moving::count_went;
-use super::pins::{HOLD_US, HOWS, How, granted, judge_pin, pick, rest_unless};
+use super::pins::{HOLD_US, HOWS, How, granted, judge_pin, pick};
 use crate::aim::WALKER;
 use crate::collapsing::{fill, verify_fill};
 use crate::trial::Context;
@@ -75,9 +75,9 @@ pub(super) fn run<T: Take>(
     taker: T,
 ) -> Result<(), Stop> {
     trial.aim(mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(point);
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let gone = AtomicBool::new(false);
     let mut sides = TakeAgainstPin {
         trial,
@@ -85,7 +85,7 @@ pub(super) fn run<T: Take>(
         taker,
         gone: &gone,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         gate.wait_asleep(PATIENCE, || gone.load(Ordering::Acquire));
         Span::of(|| session.pin(&task.request))
     })
@@ -141,7 +141,6 @@ impl<'s, T: Take> Duel for TakeAgainstPin<'_, 's, T> {
         }
         let note = format!("the page {}", if went { "went" } else { "stayed" });
         verify_fill(trial, self.mapping, task.seed, &[note]);
-        rest_unless(met, trial);
         Ok(met)
     }
 }

@@ -91,19 +91,9 @@ pub(super) fn granted<'s>(
     }
 }
 
-/// The longest time that a point of this family holds anybody.
-const HELD: Duration = Duration::from_micros(HOLD_US as u64);
-
-/// The same, for windows: as long as may be, for a loaded machine.
+/// The longest time that a point of this family holds anybody: as long as may be, for a loaded
+/// machine.
 pub(super) const HOLD_US: u32 = 20_000;
-
-/// After a round in which nobody came. A point that has waited in vain delays nobody for as long,
-/// and the next round would be lost as well.
-pub(super) fn rest_unless(met: bool, trial: &Trial<'_>) {
-    if trial.aimed && !met {
-        sleep(HELD);
-    }
-}
 
 // Words of the page that tell whether pin and address have the same page.
 const STORED: usize = 24;

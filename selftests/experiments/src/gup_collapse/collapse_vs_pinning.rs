@@ -35,7 +35,7 @@
 //! pte changed? gup_put_folio()              folio_ref_count() as expected? else EAGAIN
 //! ```
 
-use guplab::{Duel, Mapping, SharedPage, Span, duel};
+use guplab::{Duel, Mapping, SharedPage, Span};
 
 use super::askers::{Asker, Askers};
 use super::pinners::{Pinned, Pinner};
@@ -76,14 +76,14 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     trial.windows = windows;
     // The first page: the PMD is told by its address, and of a file that is the page pinned.
     trial.aim_pages(&mapping, 0, 1)?;
-    let (session, cpus, gate) = (trial.session, trial.cpus, trial.gate(point));
-    let mut rng = trial.rng.fork();
+    let (session, gate) = (trial.session, trial.gate(point));
+    let ring = trial.ring();
     let mut sides = CollapseAgainstPin {
         trial,
         mapping: &mapping,
         askers: &askers,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         task.pinner.pin(session, &mapping, gate)
     })
 }

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use guplab::oracle::Evidence;
-use guplab::{Duel, Kind, Mapping, SharedPage, Span, duel, page_size};
+use guplab::{Duel, Kind, Mapping, SharedPage, Span, page_size};
 
 use super::askers::{Asker, Askers};
 use super::windows::{collapsible, step};
@@ -132,8 +132,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let steps = trial.windows.iter().map(|window| window.second.point);
     let gates = steps.map(|point| (point, trial.gate(point))).collect();
     let through = AtomicBool::new(false);
-    let cpus = trial.cpus;
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = CollapseAgainstStores {
         trial,
         mapping: &mapping,
@@ -141,7 +140,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         gates,
         through: &through,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task<'_>| {
+    ring.duel(&mut sides, |task: &Task<'_>| {
         Span::of(|| store(&mapping, task, &through))
     })
 }

@@ -24,7 +24,7 @@
 //! from after it a new page full of zeroes; with anything else the walk has gone astray.
 
 use guplab::oracle::Evidence;
-use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Session, Span, Way, duel, page_size, sys};
+use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Session, Span, Way, page_size, sys};
 
 use super::background::keep_away;
 use super::windows::{collapsible_anon, step};
@@ -76,14 +76,14 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     let ways = By::available(trial)?;
     trial.aim(&mapping)?;
-    let (session, cpus, gate) = (trial.session, trial.cpus, trial.gate(Point::ZapHugePmd));
-    let mut rng = trial.rng.fork();
+    let (session, gate) = (trial.session, trial.gate(Point::ZapHugePmd));
+    let ring = trial.ring();
     let mut sides = ZapAgainstPin {
         trial,
         mapping: &mapping,
         ways,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         Span::of(|| pin(session, &mapping, task, gate))
     })
 }

@@ -27,7 +27,7 @@
 //!                                           map_anon_folio_pte_nopf()
 //! ```
 
-use guplab::{Duel, Kind, Mapping, Span, duel};
+use guplab::{Duel, Kind, Mapping, Span};
 
 use super::background::{Background, Visit, keep_away};
 use super::pinners::{Pinned, Pinner};
@@ -96,15 +96,15 @@ fn run(trial: &mut Trial<'_>, smaller: bool) -> Result<(), Stop> {
     let (windows, point) = window_of(trial.kind);
     trial.windows = windows;
     trial.aim_pages(&mapping, 0, 1)?;
-    let (session, cpus, gate) = (trial.session, trial.cpus, trial.gate(point));
-    let mut rng = trial.rng.fork();
+    let (session, gate) = (trial.session, trial.gate(point));
+    let ring = trial.ring();
     let mut sides = KhugepagedAgainstPin {
         trial,
         mapping: &mapping,
         background: &background,
         orders,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         task.pinner.pin(session, &mapping, gate)
     })
 }

@@ -19,7 +19,7 @@
 //! ```
 
 use guplab::oracle::Evidence;
-use guplab::{Duel, Kind, Mapping, Page, Protection, SharedPage, Span, duel, page_size};
+use guplab::{Duel, Kind, Mapping, Page, Protection, SharedPage, Span, page_size};
 
 use super::askers::{Asker, Askers};
 use super::pinners::{Pinned, Pinner};
@@ -71,14 +71,14 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let askers = Askers::fork(trial, &shared)?;
     let mapping = trial.mapping(1)?;
     trial.aim(&mapping)?;
-    let (session, cpus, gate) = (trial.session, trial.cpus, trial.gate(Point::ClearPtes));
-    let mut rng = trial.rng.fork();
+    let (session, gate) = (trial.session, trial.gate(Point::ClearPtes));
+    let ring = trial.ring();
     let mut sides = RetractAgainstPin {
         trial,
         mapping: &mapping,
         askers: &askers,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         task.pinner.pin(session, &mapping, gate)
     })
 }

@@ -16,7 +16,7 @@
 //! Either the pin comes first and the page stays, or the migration does and the new page is pinned.
 
 use guplab::oracle::{Evidence, SAME_DATA};
-use guplab::{Duel, Errno, Mapping, Pin, PinRequest, Session, Span, Way, duel, page_size, sys};
+use guplab::{Duel, Errno, Mapping, Pin, PinRequest, Session, Span, Way, page_size, sys};
 
 use super::far_cpu::FarCpu;
 use super::hinting::{Hints, Ready, can_be_hinted, content, fill, is_protnone};
@@ -102,8 +102,6 @@ struct FaultAgainstPin<'t, 's> {
     node: i32,
     gate: Gated<'s>,
     ready: &'t Ready,
-    /// Whether both met in the last round.
-    met: bool,
 }
 
 fn run(trial: &mut Trial<'_>, point: Point) -> Result<(), Stop> {
@@ -112,10 +110,10 @@ fn run(trial: &mut Trial<'_>, point: Point) -> Result<(), Stop> {
     let hints = Hints::movable(trial, &mapping)?;
     fill(&mapping);
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(point);
     let ready = Ready::default();
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = FaultAgainstPin {
         trial,
         mapping: &mapping,
@@ -124,9 +122,8 @@ fn run(trial: &mut Trial<'_>, point: Point) -> Result<(), Stop> {
         node: 0,
         gate,
         ready: &ready,
-        met: true,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         ready.set();
         Span::of(|| pin(session, task.request, gate))
     })
@@ -151,7 +148,6 @@ impl<'s> Duel for FaultAgainstPin<'_, 's> {
         if !self.trial.next_round() {
             return Ok(None);
         }
-        Ready::rest(self.gate, self.met);
         let page = self.trial.rng.usize(0..self.mapping.pages());
         let (way, flags) = HOWS[self.trial.rng.usize(0..HOWS.len())];
         let text = format!("page {page}, {} flags {flags:#x}", way.name());
@@ -181,7 +177,6 @@ impl<'s> Duel for FaultAgainstPin<'_, 's> {
     ) -> Result<bool, Stop> {
         let trial = &mut *self.trial;
         let met = trial.met(&load_span, &pin_span);
-        self.met = met;
         let addr = task.request.addr;
         let expected = content(task.page);
         trial.same(SAME_DATA, addr, "the load", expected, loaded);

@@ -14,9 +14,7 @@
 //! fails, a hinting fault that nobody asked for, or a hinted page from get_user_pages_fast_only().
 
 use guplab::oracle::Evidence;
-use guplab::{
-    Duel, Errno, Kind, Mapping, Pin, PinRequest, Session, Span, Way, duel, page_size, sys,
-};
+use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Session, Span, Way, page_size, sys};
 
 use super::hinting::{Hints, Ready, can_be_hinted, is_protnone, look};
 use super::judged_act::{FAULTS, judge_page};
@@ -79,8 +77,6 @@ struct HintAgainstPin<'t, 's> {
     before: Option<u64>,
     gate: Gated<'s>,
     ready: &'t Ready,
-    /// Whether both met in the last round.
-    met: bool,
 }
 
 /// A pin, or why there is none, and when.
@@ -90,9 +86,9 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     let hints = Hints::on_demand(trial, &mapping)?;
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::ChangeProtection);
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let ready = Ready::default();
     let mut sides = HintAgainstPin {
         trial,
@@ -101,9 +97,8 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         before: None,
         gate,
         ready: &ready,
-        met: true,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         ready.set();
         Span::of(|| pins(session, task.request, gate))
     })
@@ -131,7 +126,6 @@ impl<'s> Duel for HintAgainstPin<'_, 's> {
         if !trial.next_round() {
             return Ok(None);
         }
-        Ready::rest(self.gate, self.met);
         let (first, nr_pages) = match trial.kind {
             // A part of them would be split off.
             Kind::AnonThp | Kind::ShmemThp => (0, self.mapping.pages()),
@@ -179,7 +173,6 @@ impl<'s> Duel for HintAgainstPin<'_, 's> {
         let trial = &mut *self.trial;
         trial.count("hinted_pages", hinted.context("HINT")?);
         let met = trial.met(&hint_span, &pin_span);
-        self.met = met;
         self.judge_faults(&task)?;
         let mut held = Vec::new();
         for (pin, span) in tried {

@@ -210,14 +210,6 @@ impl Ready {
         self.0.store(true, Ordering::Release);
     }
 
-    /// To be called before a round, with whether both met in the one before. Where they didn't, the
-    /// left side was held in vain, and for as long again nobody is: rounds now would be lost.
-    pub(super) fn rest(gate: Gated<'_>, met: bool) {
-        if gate.id() != 0 && !met {
-            std::thread::sleep(REST);
-        }
-    }
-
     /// The left side waits for that, in a trial that is aimed, and for a bounded time.
     pub(super) fn wait(&self, gate: Gated<'_>) {
         let end = Instant::now() + READY_LIMIT;
@@ -228,7 +220,6 @@ impl Ready {
 }
 
 const READY_LIMIT: Duration = Duration::from_millis(60);
-const REST: Duration = Duration::from_millis(15);
 
 #[cfg(test)]
 mod tests {

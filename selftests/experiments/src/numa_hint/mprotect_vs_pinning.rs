@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use guplab::mapping::Protection;
 use guplab::oracle::Evidence;
-use guplab::{Duel, Errno, Mapping, Pin, PinRequest, Session, Span, Way, duel, page_size, sys};
+use guplab::{Duel, Errno, Mapping, Pin, PinRequest, Session, Span, Way, page_size, sys};
 
 use super::hinting::Ready;
 use super::judged_act::judge_page;
@@ -125,16 +125,14 @@ struct MprotectAgainstPin<'t, 's> {
     phase: &'t Phase,
     gate: Gated<'s>,
     ready: &'t Ready,
-    /// Whether both met in the last round.
-    met: bool,
 }
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::ChangeProtection);
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let (phase, ready) = (Phase::default(), Ready::default());
     let mut sides = MprotectAgainstPin {
         trial,
@@ -142,9 +140,8 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         phase: &phase,
         gate,
         ready: &ready,
-        met: true,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         ready.set();
         Span::of(|| pins(session, task.request, &phase, gate))
     })
@@ -199,7 +196,6 @@ impl<'s> Duel for MprotectAgainstPin<'_, 's> {
         if !self.trial.next_round() {
             return Ok(None);
         }
-        Ready::rest(self.gate, self.met);
         // Where there is no access the walk never comes to the window: so mostly it is taken away.
         if access(self.phase.now()) == Some(false) && self.trial.rng.u8(0..RARELY) != 0 {
             self.toggle().context("mprotect(2)")?;
@@ -243,7 +239,6 @@ impl<'s> Duel for MprotectAgainstPin<'_, 's> {
     ) -> Result<bool, Stop> {
         changed.context("mprotect(2)")?;
         let met = self.trial.met(&change_span, &pin_span);
-        self.met = met;
         for (number, pin) in seen.iter().enumerate() {
             judge_result(self.trial, &task.request, number, pin)?;
         }

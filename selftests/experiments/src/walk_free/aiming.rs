@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the windows of this family have in common: one side is the walk.
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use guplab::{Delay, DelayRequest, Mapping};
 
@@ -37,26 +36,6 @@ pub(super) const fn walk_against(point: Point, whom: Whom, about: &'static str) 
             linger_us: 0,
         },
         about,
-    }
-}
-
-/// After a delay a point delays nobody for as long as that took. What makes memory anew passes the
-/// points of some windows, too: the round may begin when they delay again.
-#[derive(Debug)]
-pub(super) struct Rest(Instant);
-
-impl Rest {
-    /// From now on points are passed that are meant for the race.
-    pub(super) fn begins() -> Rest {
-        Rest(Instant::now())
-    }
-
-    /// Waits until the longest delay, had it begun at first, would be over and rested from.
-    pub(super) fn ends(&self, trial: &Trial<'_>) {
-        if trial.aimed {
-            let rest = 2 * Duration::from_micros(LONG_US.into());
-            sleep(rest.saturating_sub(self.0.elapsed()));
-        }
     }
 }
 

@@ -23,9 +23,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use guplab::oracle::Evidence;
-use guplab::{Duel, Errno, Kind, Mapping, Peer, SharedPage, Span, duel, page_size};
+use guplab::{Duel, Errno, Kind, Mapping, Peer, SharedPage, Span, page_size};
 
-use super::aiming::Rest;
 use super::changing::{Change, Changer, changes, has_changed, is_refusal};
 use super::futex_vs_change::{self, WINDOW, place};
 use super::futexes::{NO_LOST_WAKE, Waited, Woke, judge, requeue_and_wake, wait, wake, word};
@@ -99,9 +98,8 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         Peer::fork(shared, &[&sleep]).context("forking a peer")?
     };
     trial.aim(&mapping)?;
-    let cpus = trial.cpus;
     let gate = trial.gate(Point::Notifier);
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = ChangeAgainstWake {
         trial,
         mapping: &mapping,
@@ -109,7 +107,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         shared: &shared,
         peer,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         gate.wait();
         let (word_of, next) = (|at| word(&mapping, at), task.value + 1);
         let woke = match task.other {
@@ -131,7 +129,6 @@ impl Duel for ChangeAgainstWake<'_, '_> {
         if !trial.next_round() {
             return Ok(None);
         }
-        let rest = Rest::begins();
         if trial.round() > 1 {
             mapping.renew(trial.session)?;
         }
@@ -156,7 +153,6 @@ impl Duel for ChangeAgainstWake<'_, '_> {
                 None => "woken".to_owned(),
             }
         ));
-        rest.ends(trial);
         self.shared.set(WAITS, 0);
         let arg = (offset as u64) << 32 | u64::from(task.value);
         self.peer.start(0, arg).context("the peer")?;

@@ -26,9 +26,9 @@
 
 use std::time::Duration;
 
-use guplab::{Duel, Kind, Mapping, Span, duel, page_size};
+use guplab::{Duel, Kind, Mapping, Span, page_size};
 
-use super::aiming::{LONG_US, Rest};
+use super::aiming::LONG_US;
 use super::changing::{Change, Changer, changes, has_changed, is_refusal};
 use super::futexes::{NO_LOST_WAKE, Waited, Woke, judge, wait, wake, word};
 use crate::trial::Context;
@@ -98,15 +98,14 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     let changer = Changer::new()?;
     trial.aim(&mapping)?;
-    let cpus = trial.cpus;
     let gate = trial.gate(Point::Notifier);
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = ChangeAgainstWait {
         trial,
         mapping: &mapping,
         changer,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         if !task.sleeps_first {
             gate.wait();
         }
@@ -138,7 +137,6 @@ impl Duel for ChangeAgainstWait<'_, '_> {
         if !trial.next_round() {
             return Ok(None);
         }
-        let rest = Rest::begins();
         if trial.round() > 1 {
             mapping.renew(trial.session)?;
         }
@@ -163,7 +161,6 @@ impl Duel for ChangeAgainstWait<'_, '_> {
                 "waited for meanwhile"
             }
         ));
-        rest.ends(trial);
         Ok(Some(task))
     }
 

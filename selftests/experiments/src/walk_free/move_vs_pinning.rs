@@ -20,9 +20,9 @@
 //! lost.
 
 use guplab::oracle::{Evidence, SAME_PAGE};
-use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, duel, sys};
+use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, sys};
 
-use super::aiming::{Rest, walk_against};
+use super::aiming::walk_against;
 use super::provenance::{MAPPED_HERE, Moves, New, Provenance, judge_pin};
 use crate::trial::Context;
 use crate::{Experiment, Family, Point, Stop, Trial, Whom, Window};
@@ -65,23 +65,21 @@ struct MoveAgainstPin<'t, 's> {
     mapping: &'t Mapping,
     known: Provenance,
     moves: Moves,
-    rest: Rest,
 }
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::MovePageTables).id();
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = MoveAgainstPin {
         trial,
         mapping: &mapping,
         known: Provenance::default(),
         moves: Moves::watch(),
-        rest: Rest::begins(),
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         let addr = mapping.page_addr(task.page);
         let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
         Span::of(|| session.pin(&request))
@@ -123,7 +121,6 @@ impl<'t, 's> Duel for MoveAgainstPin<'t, 's> {
             "pages {}+{} move, page {page} is pinned, flags {flags:#x}",
             moved.0, moved.1
         ));
-        self.rest.ends(trial);
         Ok(Some(Task { moved, page, flags }))
     }
 
@@ -150,7 +147,6 @@ impl<'t, 's> Duel for MoveAgainstPin<'t, 's> {
         let moves = &mut self.moves;
         let old = judge_pin(trial, self.mapping, &pin, &self.known, new, moves)?;
         trial.count(if old > 0 { "old_pages" } else { "new_pages" }, 1);
-        self.rest = Rest::begins();
         aside.back().context("mremap back")?;
         let lost = self.known.lost(self.mapping);
         trial.oracle.decide(KEPT, lost.is_none(), || {

@@ -22,7 +22,7 @@
 //! Whoever wins: the page is the one that it was, before and after.
 
 use guplab::oracle::{Evidence, SAME_DATA, SAME_PAGE};
-use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, duel, page_size, split, sys};
+use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, page_size, split, sys};
 
 use super::aiming::walk_against;
 use super::provenance::{Moves, New, Provenance, judge_pin};
@@ -85,16 +85,16 @@ struct SplitAgainstPin<'t, 's> {
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::SplitHugePmdLocked).id();
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = SplitAgainstPin {
         trial,
         mapping: &mapping,
         known: Provenance::default(),
         moves: Moves::watch(),
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         let addr = mapping.page_addr(task.page);
         let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
         Span::of(|| session.pin(&request))

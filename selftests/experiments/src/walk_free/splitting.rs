@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use guplab::oracle::{Evidence, SAME_PAGE};
 use guplab::split::{Splitter, unmap_partially};
-use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, duel, page_size, sys};
+use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, page_size, sys};
 
 use super::provenance::{Moves, New, Provenance, judge_pin};
 use crate::trial::Context;
@@ -60,9 +60,9 @@ pub(super) fn split(trial: &mut Trial<'_>, by: By) -> Result<(), Stop> {
     let splitter = Splitter::open().map_err(|e| Stop::Skip(e.to_string()))?;
     let mapping = trial.mapping(1)?;
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::FolioSplit).id();
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = Splitting {
         trial,
         mapping: &mapping,
@@ -71,7 +71,7 @@ pub(super) fn split(trial: &mut Trial<'_>, by: By) -> Result<(), Stop> {
         known: Provenance::default(),
         moves: Moves::watch(),
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         let request = task.request.after(gate);
         Span::of(|| session.pin(&request))
     })

@@ -25,11 +25,9 @@
 //! has the grace period instead.
 
 use guplab::oracle::{Evidence, SAME_PAGE};
-use guplab::{
-    Duel, Kind, Mapping, Pin, PinRequest, Protection, Span, Way, duel, page_size, split, sys,
-};
+use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Protection, Span, Way, page_size, split, sys};
 
-use super::aiming::{Rest, walk_against};
+use super::aiming::walk_against;
 use super::changing::is_refusal;
 use super::forging::Forger;
 use super::provenance::{Moves, New, Provenance, judge_pin};
@@ -79,9 +77,9 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     let forger = Forger::new(trial.session)?;
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::Notifier).id();
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = RetractAgainstPin {
         trial,
         mapping: &mapping,
@@ -89,7 +87,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         known: Provenance::default(),
         moves: Moves::watch(),
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         let addr = mapping.page_addr(task.page);
         let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
         Span::of(|| session.pin(&request))
@@ -120,7 +118,6 @@ impl<'s> Duel for RetractAgainstPin<'_, 's> {
         self.forger.clear()?;
         let all = mapping.pages();
         let seed = trial.rng.u64(..);
-        let rest = Rest::begins();
         // The last round has made it a PMD, and the folio is still whole.
         split::split_pmd(mapping, all - 1).context("splitting the PMD")?;
         map_by_ptes(mapping, seed).context("mapping by PTEs")?;
@@ -132,7 +129,6 @@ impl<'s> Duel for RetractAgainstPin<'_, 's> {
         let page = trial.rng.usize(0..all);
         let flags = [0, sys::GUPLAB_PIN_WRITE][usize::from(trial.rng.u8(0..4) > 0)];
         trial.variant(format!("page {page} is pinned, flags {flags:#x}"));
-        rest.ends(trial);
         Ok(Some(Task { page, flags }))
     }
 

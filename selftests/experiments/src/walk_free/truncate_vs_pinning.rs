@@ -22,9 +22,9 @@
 
 use guplab::mapping::MemFile;
 use guplab::oracle::Evidence;
-use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Span, Way, duel, sys};
+use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Span, Way, sys};
 
-use super::aiming::{Rest, walk_against};
+use super::aiming::walk_against;
 use super::forging::Forger;
 use super::provenance::{MAPPED_HERE, Moves, New, Provenance, judge_pin};
 use crate::trial::Context;
@@ -86,9 +86,9 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let file = mapping.file().ok_or("it has none").context("the file")?;
     let forger = Forger::new(trial.session)?;
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::Notifier).id();
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = TruncateAgainstPin {
         trial,
         mapping: &mapping,
@@ -97,7 +97,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         known: Provenance::default(),
         moves: Moves::watch(),
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         let addr = mapping.page_addr(task.page);
         let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
         Span::of(|| session.pin(&request))
@@ -117,7 +117,6 @@ impl<'s> Duel for TruncateAgainstPin<'_, 's> {
         }
         let all = mapping.pages();
         self.forger.clear()?;
-        let rest = Rest::begins();
         if trial.round() > 1 {
             if trial.kind == Kind::PrivateShmem {
                 self.file.allocate(0, all).context("fallocate")?;
@@ -150,7 +149,6 @@ impl<'s> Duel for TruncateAgainstPin<'_, 's> {
             end - first,
             task.flags
         ));
-        rest.ends(trial);
         Ok(Some(task))
     }
 

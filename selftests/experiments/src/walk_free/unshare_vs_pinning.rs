@@ -23,9 +23,9 @@
 //! else, and pin that one's private memory.
 
 use guplab::oracle::{Evidence, SAME_PAGE};
-use guplab::{Duel, Errno, Kind, Pin, PinRequest, SharedPage, Span, Way, duel, sys};
+use guplab::{Duel, Errno, Kind, Pin, PinRequest, SharedPage, Span, Way, sys};
 
-use super::aiming::{Rest, walk_against};
+use super::aiming::walk_against;
 use super::sharing::{Arena, OWN_WORD, Sharer};
 use crate::trial::Context;
 use crate::{Experiment, Family, Point, Stop, Trial, Whom, Window};
@@ -89,15 +89,15 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     arena.touch();
     let sharer = Sharer::fork(&shared, &arena)?;
     trial.aim_at(arena.place())?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = trial.gate(Point::HugePmdUnshare).id();
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = UnshareAgainstPin {
         trial,
         arena: &arena,
         sharer,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         let addr = arena.page_addr(task.page);
         let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
         Span::of(|| session.pin(&request))
@@ -117,7 +117,6 @@ impl<'s> Duel for UnshareAgainstPin<'_, 's> {
         }
         // The peer's table first: then the own one is that.
         self.sharer.map_and_touch()?;
-        let rest = Rest::begins();
         self.arena.map_anew().context("mmap")?;
         self.arena.touch();
         let page = trial.rng.usize(0..self.arena.base_pages());
@@ -143,7 +142,6 @@ impl<'s> Duel for UnshareAgainstPin<'_, 's> {
         };
         let (by, flags) = (task.by, task.flags);
         trial.variant(format!("{by:?}, page {page}, flags {flags:#x}"));
-        rest.ends(trial);
         Ok(Some(task))
     }
 

@@ -3,11 +3,9 @@
 //! it differ in what is mapped, and so in what is freed.
 
 use guplab::oracle::Evidence;
-use guplab::{
-    Duel, Errno, Kind, Mapping, Pin, PinRequest, Protection, Span, Way, duel, page_size, sys,
-};
+use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Protection, Span, Way, page_size, sys};
 
-use super::aiming::{Lead, Rest};
+use super::aiming::Lead;
 use super::forging::Forger;
 use super::provenance::{Moves, New, Provenance, judge_pin};
 use crate::trial::Context;
@@ -72,12 +70,12 @@ pub(super) fn zap(trial: &mut Trial<'_>, style: Style) -> Result<(), Stop> {
     }
     let lead = style.gate.is_none().then(|| Lead::arm(trial, &mapping));
     trial.aim(&mapping)?;
-    let (session, cpus) = (trial.session, trial.cpus);
+    let session = trial.session;
     let gate = match (&lead, style.gate) {
         (None, Some(point)) => trial.gate(point).id(),
         (lead, _) => lead.as_ref().map_or(0, Lead::gate),
     };
-    let mut rng = trial.rng.fork();
+    let ring = trial.ring();
     let mut sides = Zapping {
         trial,
         mapping: &mapping,
@@ -87,7 +85,7 @@ pub(super) fn zap(trial: &mut Trial<'_>, style: Style) -> Result<(), Stop> {
         moves: Moves::watch(),
         is_cut: false,
     };
-    duel(cpus, &mut rng, &mut sides, |task: &Task| {
+    ring.duel(&mut sides, |task: &Task| {
         let request = task.request.after(gate);
         Span::of(|| session.pin(&request))
     })
@@ -103,7 +101,6 @@ impl Zapping<'_, '_> {
         let all = mapping.pages();
         let seed = trial.rng.u64(..);
         let is_small = matches!(trial.kind, Kind::Anon4k | Kind::Shmem | Kind::PrivateShmem);
-        let rest = Rest::begins();
         if self.is_cut && !is_small {
             mapping
                 .remap_pages(0, all)
@@ -123,9 +120,6 @@ impl Zapping<'_, '_> {
             Provenance::write(mapping, there, seed);
         }
         self.known = Provenance::look(trial.session, mapping, there, seed)?;
-        if !is_small {
-            rest.ends(trial);
-        }
         Ok(there)
     }
 
