@@ -7,8 +7,9 @@ use guplab_experiments::{Family, RunReport};
 
 use crate::output::row::{Row, Sum, rows};
 
-const HEADING: [&str; 7] = [
-    "case", "verdict", "rounds/s", "aimed", "hits/s", "aimed", "ratio",
+const COLUMNS: usize = 9;
+const HEADING: [&str; COLUMNS] = [
+    "case", "verdict", "rounds/s", "aimed", "hits/s", "aimed", "hits%", "aimed", "ratio",
 ];
 
 /// Writes the tables of all questions that were asked, under one line about the machine.
@@ -16,7 +17,7 @@ pub(crate) fn write(out: &mut impl Write, report: &RunReport) -> io::Result<()> 
     writeln!(out, "{}.", report.machine)?;
     for family in Family::ALL {
         let rows = rows(report, family);
-        let mut lines: Vec<[String; 7]> = rows
+        let mut lines: Vec<[String; COLUMNS]> = rows
             .iter()
             .filter(|row| row.verdict() != "skip")
             .map(line)
@@ -25,13 +26,14 @@ pub(crate) fn write(out: &mut impl Write, report: &RunReport) -> io::Result<()> 
             continue;
         }
         lines.insert(0, HEADING.map(str::to_owned));
-        writeln!(out, "\n{}. {}\n", family.number(), family.question())?;
+        let title = format!("{}. {}", family.number(), family.question());
+        writeln!(out, "\n{title}\n{}\n", "=".repeat(title.len()))?;
         table(out, &lines)?;
     }
     Ok(())
 }
 
-fn line(row: &Row) -> [String; 7] {
+fn line(row: &Row) -> [String; COLUMNS] {
     // A dash alone would begin a list.
     let none = || "n/a".to_owned();
     let (unaimed, aimed) = match row.pair() {
@@ -39,7 +41,7 @@ fn line(row: &Row) -> [String; 7] {
         None => (row.sums.first(), None),
     };
     let show = |sum: Option<&Sum>, how: fn(&Sum) -> String| sum.map_or_else(none, how);
-    let gain = row.gain();
+    let or_none = |text: String| if text == "-" { none() } else { text };
     [
         format!("``{}``", row.name()),
         row.verdict().to_owned(),
@@ -47,12 +49,14 @@ fn line(row: &Row) -> [String; 7] {
         show(aimed, Sum::rounds_rate),
         show(unaimed, Sum::hits_rate),
         show(aimed, Sum::hits_rate),
-        if gain == "-" { none() } else { gain },
+        or_none(show(unaimed, Sum::percentage)),
+        or_none(show(aimed, Sum::percentage)),
+        or_none(row.gain()),
     ]
 }
 
 /// A simple table, whose first line is the heading.
-fn table(out: &mut impl Write, lines: &[[String; 7]]) -> io::Result<()> {
+fn table(out: &mut impl Write, lines: &[[String; COLUMNS]]) -> io::Result<()> {
     let widths: Vec<usize> = (0..HEADING.len())
         .map(|at| lines.iter().map(|line| line[at].len()).max().unwrap_or(1))
         .collect();
@@ -77,6 +81,7 @@ fn table(out: &mut impl Write, lines: &[[String; 7]]) -> io::Result<()> {
 mod tests {
     use super::*;
     use guplab_experiments::machine::Machine;
+    use guplab_experiments::trial::{EvidenceCounts, Source};
     use guplab_experiments::{CaseReport, Verdict, select};
 
     #[test]
@@ -86,6 +91,10 @@ mod tests {
             rounds: 100,
             hits,
             seconds: 2.0,
+            evidence: EvidenceCounts {
+                source: Some(Source::Window),
+                ..EvidenceCounts::default()
+            },
             ..CaseReport::new(&case, 7, aimed, Verdict::Pass)
         };
         let report = RunReport {
@@ -105,15 +114,21 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, &report).expect("memory can be written");
         let question = Family::ForkPin.question();
+        let border = [25, 7, 8, 5, 6, 5, 5, 5, 5]
+            .map(|width| "=".repeat(width))
+            .join("  ");
         assert_eq!(
             String::from_utf8(out).expect("it is text"),
             format!(
-                "A CPU, 4 CPUs (TCG), Linux 7.2.13, 2026-11-20.\n\n1. {question}\n\n\
-                 =========================  =======  ========  =====  ======  =====  =====\n\
-                 case                       verdict  rounds/s  aimed  hits/s  aimed  ratio\n\
-                 =========================  =======  ========  =====  ======  =====  =====\n\
-                 ``fork_pin_stress/shmem``  pass     50.0      50.0   0.50    25.0   50.0\n\
-                 =========================  =======  ========  =====  ======  =====  =====\n"
+                "A CPU, 4 CPUs (TCG), Linux 7.2.13, 2026-11-20.\n\n1. {question}\n{}\n\n\
+                 {border}\n\
+                 case                       verdict  rounds/s  aimed  hits/s  aimed  hits%  aimed  \
+                 ratio\n\
+                 {border}\n\
+                 ``fork_pin_stress/shmem``  pass     50.0      50.0   0.50    25.0   1%     50%    \
+                 50.0\n\
+                 {border}\n",
+                "=".repeat(question.len() + 3),
             )
         );
     }
