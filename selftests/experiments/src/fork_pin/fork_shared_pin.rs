@@ -9,12 +9,13 @@
 //!                                                  or the page itself if nobody else has it
 //! ```
 //!
-//! Either process may be the one that pins; the child's memory is pinned by
+//! mprotect() to read-only and back must not make such an entry writable: half of the pins in the
+//! parent come after that. Either process may be the one that pins; the child's memory is pinned by
 //! pin_user_pages_remote(). Without FAULT_FLAG_UNSHARE the first write of the one who pinned for
 //! reading would give it another page than the pinned one.
 
 use guplab::oracle::Evidence;
-use guplab::{Child, Kind, Mapping, Pin, SharedPage, fork_child, page_size};
+use guplab::{Child, Kind, Mapping, Pin, Protection, SharedPage, fork_child, page_size};
 
 use super::aftermath::{First, LIMIT, Scene, finish, forked};
 use super::pins::{self, HOWS, How, REMOTE, granted, pick_page};
@@ -59,9 +60,11 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
             let turn = turn - turn / 3;
             let how = HOWS[turn % HOWS.len()];
             let first = First::BOTH[turn / HOWS.len() % 2];
+            let protects = turn % 2 == 0;
             trial.variant(format!(
-                "{} of page {page} in the parent, {} writes first",
+                "{} of page {page} in the parent{}, {} writes first",
                 how.name,
+                if protects { " after mprotect()" } else { "" },
                 first.name()
             ));
             let scene = Scene {
@@ -69,7 +72,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
                 shared: &shared,
                 page,
             };
-            in_parent(trial, &scene, &how, first)?;
+            in_parent(trial, &scene, &how, (first, protects))?;
         }
     }
     Ok(())
@@ -79,10 +82,16 @@ fn in_parent(
     trial: &mut Trial<'_>,
     scene: &Scene<'_>,
     how: &How,
-    first: First,
+    (first, protects): (First, bool),
 ) -> Result<(), Stop> {
     scene.prepare();
     let child = forked(fork_child(|| scene.child()))?;
+    if protects {
+        let all = scene.mapping.pages();
+        for allow in [Protection::Read, Protection::ReadWrite] {
+            scene.mapping.protect(0, all, allow).context("mprotect")?;
+        }
+    }
     let before = frame_of(trial, 0, scene.mapping, scene.page)?;
     let pinned = trial.session.pin(&how.request(scene.mapping, scene.page));
     let Some(pin) = granted(trial, how, pinned)? else {

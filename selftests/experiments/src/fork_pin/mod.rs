@@ -7,6 +7,7 @@ pub mod fork_held_pin;
 pub mod fork_pin_stress;
 pub mod fork_remote_pin;
 pub mod fork_shared_pin;
+pub mod fork_unmapped_ref;
 pub mod fork_vs_fast_pin;
 pub mod fork_vs_pin_of_pmd;
 pub mod fork_vs_slow_pin;
@@ -20,6 +21,7 @@ mod move_window;
 mod moving;
 mod pins;
 pub mod reclaim_vs_pin;
+pub mod untouched_pin;
 
 use crate::Experiment;
 
@@ -29,6 +31,8 @@ pub const ALL: &[Experiment] = &[
     fork_pin_stress::EXPERIMENT,
     clone_held_pin::EXPERIMENT,
     fork_shared_pin::EXPERIMENT,
+    fork_unmapped_ref::EXPERIMENT,
+    untouched_pin::EXPERIMENT,
     fork_remote_pin::EXPERIMENT,
     fork_while_writing::EXPERIMENT,
     fork_vs_fast_pin::EXPERIMENT,
