@@ -57,6 +57,9 @@ pub(crate) struct RunArgs {
     /// Rounds for each case, instead of a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rounds: Option<u64>,
+    /// End each case with its first violation
+    #[arg(long)]
+    pub(crate) until_violation: bool,
     /// Seed of the schedule; another one in each run if not given
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,

@@ -12,7 +12,7 @@ use guplab_experiments::ktap::run_as_ktap;
 use guplab_experiments::trial::Budget;
 use guplab_experiments::{Case, Options, RunReport, run as run_cases, select};
 
-use crate::cli::{Format, RunArgs};
+use crate::cli::{Cpus, Format, RunArgs};
 use crate::output::bar::Bar;
 use crate::output::{human, rst};
 
@@ -67,29 +67,36 @@ fn options(args: &RunArgs) -> anyhow::Result<Options> {
     if args.format == Format::Rst && !args.compare {
         bail!("a table in reST compares aimed with unaimed runs: add --compare");
     }
-    let allowed = guplab::cpu::allowed().context("reading the CPUs that may be used")?;
-    let cpus = match &args.cpus {
-        None => allowed.into_iter().take(2).collect(),
-        Some(asked) => {
-            if let Some(cpu) = asked.0.iter().find(|cpu| !allowed.contains(cpu)) {
-                bail!("CPU {cpu} may not be used here; these may: {allowed:?}");
-            }
-            asked.0.clone()
-        }
+    let cpus = cpus(args.cpus.as_ref())?;
+    let budget = Budget {
+        time: Duration::from_secs_f64(args.seconds),
+        rounds: args.rounds,
+        until_violation: args.until_violation,
     };
     Ok(Options {
-        budget: Budget {
-            time: Duration::from_secs_f64(args.seconds),
-            rounds: args.rounds,
-        },
-        // Short enough to be typed again.
-        seed: args.seed.unwrap_or_else(|| fastrand::u64(1..1_000_000)),
         seeds: args.seeds,
-        cpus,
         aim: !args.no_aim,
         compare: args.compare,
         record: args.record.is_some() && traces(),
+        ..Options::new(budget, seed(args.seed), cpus)
     })
+}
+
+/// The CPUs that were asked for, or two.
+pub(crate) fn cpus(asked: Option<&Cpus>) -> anyhow::Result<Vec<usize>> {
+    let allowed = guplab::cpu::allowed().context("reading the CPUs that may be used")?;
+    let Some(asked) = asked else {
+        return Ok(allowed.into_iter().take(2).collect());
+    };
+    if let Some(cpu) = asked.0.iter().find(|cpu| !allowed.contains(cpu)) {
+        bail!("CPU {cpu} may not be used here; these may: {allowed:?}");
+    }
+    Ok(asked.0.clone())
+}
+
+/// The seed that was asked for, or a new one that is short enough to be typed again.
+pub(crate) fn seed(asked: Option<u64>) -> u64 {
+    asked.unwrap_or_else(|| fastrand::u64(1..1_000_000))
 }
 
 /// Whether traces can be had here. If not, a run is recorded without.

@@ -123,18 +123,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         experiment: &EXPERIMENT,
         kind: guplab::Kind::Anon4k,
     };
-    let options = Options {
-        budget: Budget {
-            time: std::time::Duration::from_secs(1),
-            rounds: None,
-        },
-        seed: 1,
-        seeds: 1,
-        cpus: guplab::cpu::allowed()?.into_iter().take(2).collect(),
-        aim: true,
-        compare: false,
-        record: false,
-    };
+    let budget = Budget::of(std::time::Duration::from_secs(1));
+    let cpus = guplab::cpu::allowed()?.into_iter().take(2).collect();
+    let options = Options::new(budget, 1, cpus);
     let report: RunReport = run(&[case], &options, |_| {})?;
     for case in &report.cases {
         let (name, verdict) = (case.name(), case.verdict.name());

@@ -33,7 +33,7 @@ pub use guplab::{Point, Whom};
 pub use aim::{At, Side, Window};
 pub use family::Family;
 pub use report::{CaseReport, RunReport, Verdict};
-pub use runner::{Options, Progress, run};
+pub use runner::{Options, PATIENCE, Progress, run};
 pub use selection::{Case, select};
 pub use trial::{Stop, Trial};
 

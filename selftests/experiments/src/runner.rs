@@ -15,12 +15,15 @@ use crate::machine::Machine;
 use crate::report::{CaseReport, RunReport, Verdict};
 use crate::trial::Budget;
 
-/// A round that takes longer hangs.
-const ROUND_LIMIT: Duration = Duration::from_secs(60);
+/// Time enough for any round on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A case that goes on for so long after its time hangs as well.
 const OVERTIME: Duration = Duration::from_secs(30);
 /// A process that lives for so long after SIGKILL is stuck.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
+
+/// The invariant that a complaint of the kernel breaks.
+pub const NO_COMPLAINT: &str = "the kernel has no complaint";
 
 /// How a run is made.
 #[derive(Clone, Debug)]
@@ -39,9 +42,25 @@ pub struct Options {
     pub compare: bool,
     /// Whether the trace of a round with a hit or a violation is kept for each case.
     pub record: bool,
+    /// A round that takes longer hangs.
+    pub patience: Duration,
 }
 
 impl Options {
+    /// One seed, aimed.
+    pub fn new(budget: Budget, seed: u64, cpus: Vec<usize>) -> Options {
+        Options {
+            budget,
+            seed,
+            seeds: 1,
+            cpus,
+            aim: true,
+            compare: false,
+            record: false,
+            patience: PATIENCE,
+        }
+    }
+
     /// The CPUs of the two actors.
     pub(crate) fn pair(&self) -> (usize, usize) {
         let first = self.cpus.first().copied().unwrap_or(0);
@@ -134,12 +153,33 @@ pub fn run(
     })
 }
 
+/// Runs one case once, with the first seed, and tells whether its process is stuck in the kernel:
+/// then nothing more can be run before the machine is booted again. The same as for [`run`] holds
+/// for threads.
+pub fn run_alone(case: &Case, options: &Options) -> (CaseReport, bool) {
+    let plan = Plan {
+        case,
+        seed: options.seed,
+        aimed: options.aim,
+        options,
+    };
+    match (case.experiment.fits)(case.kind) {
+        Err(reason) => (
+            plan.report(Verdict::Skip {
+                reason: reason.to_owned(),
+            }),
+            false,
+        ),
+        Ok(()) => run_case(&plan, &mut |_| {}),
+    }
+}
+
 /// Runs a case, and tells whether its process is stuck.
 fn run_case(plan: &Plan<'_>, progress: &mut impl FnMut(Progress<'_>)) -> (CaseReport, bool) {
     let started = Instant::now();
     let budget = plan.options.budget;
     let limits = Limits {
-        round: ROUND_LIMIT,
+        round: plan.options.patience,
         whole: budget.rounds.is_none().then_some(budget.time + OVERTIME),
         death: DEATH_LIMIT,
     };
@@ -206,7 +246,7 @@ fn add_complaints(plan: &Plan<'_>, report: &mut CaseReport, complaints: Vec<Stri
     violations.push(Violation::new(
         &plan.origin(),
         (report.rounds, "or at the end of its process"),
-        "the kernel has no complaint",
+        NO_COMPLAINT,
         evidence,
     ));
     report.verdict = Verdict::Violation {
@@ -222,16 +262,9 @@ mod tests {
 
     fn options() -> Options {
         Options {
-            budget: Budget {
-                time: Duration::from_secs(1),
-                rounds: None,
-            },
-            seed: 7,
             seeds: 3,
-            cpus: vec![2],
             aim: false,
-            compare: false,
-            record: false,
+            ..Options::new(Budget::of(Duration::from_secs(1)), 7, vec![2])
         }
     }
 

@@ -22,7 +22,7 @@ impl Case {
 }
 
 /// Whether a name matches a pattern: a part of the name, in which `*` stands for any text.
-fn matches(name: &str, pattern: &str) -> bool {
+pub fn matches(name: &str, pattern: &str) -> bool {
     let mut rest = name;
     pattern.split('*').all(|part| match rest.find(part) {
         Some(at) => {

@@ -48,6 +48,19 @@ pub struct Budget {
     pub time: Duration,
     /// After so many rounds.
     pub rounds: Option<u64>,
+    /// With the first violation.
+    pub until_violation: bool,
+}
+
+impl Budget {
+    /// After this time.
+    pub fn of(time: Duration) -> Budget {
+        Budget {
+            time,
+            rounds: None,
+            until_violation: false,
+        }
+    }
 }
 
 /// The word of the shared page in which the rounds so far are told to whoever watches.
@@ -175,8 +188,9 @@ impl<'s> Trial<'s> {
             Some(rounds) => self.rounds >= rounds,
             None => self.rounds > 0 && self.started.elapsed() >= self.budget.time,
         };
+        let is_enough = self.budget.until_violation && self.oracle.violated() > 0;
         self.record_round();
-        if used_up {
+        if used_up || is_enough {
             return false;
         }
         self.rounds += 1;

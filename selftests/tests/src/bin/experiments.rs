@@ -22,17 +22,8 @@ fn main() -> ExitCode {
 }
 
 fn conduct() -> Result<Option<RunReport>, Box<dyn Error + Send + Sync>> {
-    let options = Options {
-        budget: Budget {
-            time: Duration::from_millis(300),
-            rounds: None,
-        },
-        seed: fastrand::u64(1..1_000_000),
-        seeds: 1,
-        cpus: guplab::cpu::allowed()?.into_iter().take(2).collect(),
-        aim: true,
-        compare: false,
-        record: false,
-    };
+    let budget = Budget::of(Duration::from_millis(300));
+    let cpus = guplab::cpu::allowed()?.into_iter().take(2).collect();
+    let options = Options::new(budget, fastrand::u64(1..1_000_000), cpus);
     run_as_ktap(io::stdout(), &select(&[], &[]), &options)
 }
