@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use guplab::oracle::Evidence;
-use guplab::{KernelState, OpenError, Session, SharedPage, Violation};
+use guplab::{KernelState, OpenError, Session, SharedPage, Violation, cpu};
 
 use crate::Case;
 use crate::case_process::{Fate, Limits, in_process};
@@ -209,7 +209,9 @@ fn run_case(plan: &Plan<'_>, progress: &mut impl FnMut(Progress<'_>)) -> (CaseRe
         },
         Err(error) => plan.error(format!("a process for the case: {error}")),
     };
-    // By now its mm is gone, and what the kernel says about that is in the log.
+    // Its mm is gone when the last CPU has let go of it, and what the kernel says about that is in
+    // the log. Without that it would be said of the case that comes next.
+    let _partly = cpu::visit_all();
     let complaints: Vec<String> = kernel
         .compare()
         .into_iter()
