@@ -24,7 +24,7 @@ use guplab::Kind;
 
 use super::fork_window::{HUGE, HUGE_START, run as duel};
 use super::pins::HOWS;
-use crate::{Experiment, Family, Stop, Trial};
+use crate::{Experiment, Family, Point, Stop, Trial};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
@@ -47,5 +47,5 @@ fn fits(kind: Kind) -> Result<(), &'static str> {
 }
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
-    duel(trial, HOWS.split_at(4).0)
+    duel(trial, HOWS.split_at(4).0, Point::CopyPageRange)
 }

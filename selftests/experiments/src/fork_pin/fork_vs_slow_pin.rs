@@ -18,7 +18,7 @@
 
 use super::fork_window::{SLOW, run as duel};
 use super::pins::HOWS;
-use crate::{Experiment, Family, Stop, Trial, any_kind};
+use crate::{Experiment, Family, Point, Stop, Trial, any_kind};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
@@ -32,5 +32,5 @@ pub const EXPERIMENT: Experiment = Experiment {
 };
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
-    duel(trial, HOWS.split_at(4).1)
+    duel(trial, HOWS.split_at(4).1, Point::CopyPageRange)
 }

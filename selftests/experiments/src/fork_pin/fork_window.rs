@@ -95,13 +95,13 @@ struct ForkAgainstPin<'t, 's> {
     gate: Gated<'s>,
 }
 
-/// Runs the duel with these ways of pinning.
-pub(super) fn run(trial: &mut Trial<'_>, hows: &'static [How]) -> Result<(), Stop> {
+/// Runs the duel with these ways of pinning. The pin begins when fork is at a point.
+pub(super) fn run(trial: &mut Trial<'_>, hows: &'static [How], begins: Point) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     let shared = SharedPage::new().context("a shared page")?;
     trial.aim(&mapping)?;
     let session = trial.session;
-    let gate = trial.gate(Point::CopyPageRange);
+    let gate = trial.gate(begins);
     let ring = trial.ring();
     let mut sides = ForkAgainstPin {
         trial,

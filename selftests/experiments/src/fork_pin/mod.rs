@@ -19,6 +19,7 @@ pub mod migrate_vs_pin;
 pub mod move_held_pin;
 mod move_window;
 mod moving;
+pub mod pin_inside_fork;
 mod pins;
 pub mod reclaim_vs_pin;
 pub mod untouched_pin;
@@ -38,6 +39,7 @@ pub const ALL: &[Experiment] = &[
     fork_vs_fast_pin::EXPERIMENT,
     fork_vs_slow_pin::EXPERIMENT,
     fork_vs_pin_of_pmd::EXPERIMENT,
+    pin_inside_fork::EXPERIMENT,
     move_held_pin::EXPERIMENT,
     migrate_vs_pin::EXPERIMENT,
     reclaim_vs_pin::EXPERIMENT,
