@@ -119,6 +119,8 @@ impl Side {
 pub(crate) struct Aim<'s> {
     /// The two sides of each window.
     sides: Vec<Delay<'s>>,
+    /// Those of the window that leads to them, which counts nothing.
+    lead: Vec<Delay<'s>>,
     back_offs: Option<Delay<'s>>,
     fallbacks: Option<Delay<'s>>,
     before: Seen,
@@ -145,6 +147,7 @@ impl<'s> Aim<'s> {
         };
         Aim {
             sides: Vec::new(),
+            lead: Vec::new(),
             back_offs: count(Point::GupPutFolio),
             fallbacks: count(Point::GupLongtermLocked),
             before: Seen::default(),
@@ -153,12 +156,11 @@ impl<'s> Aim<'s> {
 
     /// Arms both sides of a window, or neither.
     fn arm(
-        &mut self,
         session: &'s Session,
         window: &Window,
         range: (usize, usize),
         aimed: bool,
-    ) -> Result<(), String> {
+    ) -> Result<[Delay<'s>; 2], String> {
         let (first, second) = (&window.first, &window.second);
         let failed = |side: &Side, error| format!("{}: {error}", side.point);
         let one = session
@@ -167,8 +169,7 @@ impl<'s> Aim<'s> {
         let other = session
             .arm(&second.request(range, Some(&one), aimed))
             .map_err(|error| failed(second, error))?;
-        self.sides.extend([one, other]);
-        Ok(())
+        Ok([one, other])
     }
 
     fn read(&self) -> Result<Seen, Errno> {
@@ -195,6 +196,12 @@ impl<'s> Aim<'s> {
 }
 
 impl<'s> Trial<'s> {
+    /// Has the actors meet in this window first when [`Trial::aim`] is called: where one of them would
+    /// come too late, or too early, for the windows of the experiment. It counts nothing.
+    pub fn led_by(&mut self, lead: &'static Window) {
+        self.lead = Some(lead);
+    }
+
     /// Arms the experiment's windows for this mapping; without aiming, they only count. Nobody may
     /// be at work meanwhile. A second call arms them anew.
     pub fn aim(&mut self, mapping: &Mapping) -> Result<(), Stop> {
@@ -225,12 +232,24 @@ impl<'s> Trial<'s> {
             return Ok(());
         }
         let mut aim = Aim::new(self.session, all);
+        // Of two delays at one point the one that was armed first comes first.
+        if let Some(lead) = self.lead.filter(|_| self.aimed) {
+            // What can't be armed leads nobody, and the windows are met less often.
+            aim.lead.extend(
+                Aim::arm(self.session, lead, range, true)
+                    .into_iter()
+                    .flatten(),
+            );
+        }
         self.evidence.armed.clear();
         self.evidence.unsupported.clear();
         for window in self.windows {
             let name = format!("{} x {}", window.first.point, window.second.point);
-            match aim.arm(self.session, window, range, self.aimed) {
-                Ok(()) => self.evidence.armed.push(name),
+            match Aim::arm(self.session, window, range, self.aimed) {
+                Ok(sides) => {
+                    aim.sides.extend(sides);
+                    self.evidence.armed.push(name);
+                }
                 Err(reason) => self.evidence.unsupported.push(format!("{name} ({reason})")),
             }
         }
@@ -264,7 +283,8 @@ impl<'s> Trial<'s> {
     pub fn gate(&self, point: Point) -> Gated<'s> {
         let armed = self.aim.as_ref().filter(|_| self.aimed);
         Gated(armed.and_then(|aim| {
-            let side = aim.sides.iter().find(|side| side.point() == point)?;
+            let mut sides = aim.lead.iter().chain(&aim.sides);
+            let side = sides.find(|side| side.point() == point)?;
             Some(side.gate())
         }))
     }

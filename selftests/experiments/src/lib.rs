@@ -19,6 +19,7 @@ pub mod known;
 pub mod ktap;
 pub mod machine;
 pub mod numa_hint;
+pub mod reach;
 pub mod recorder;
 pub mod report;
 pub mod ring;

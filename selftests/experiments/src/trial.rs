@@ -110,6 +110,7 @@ pub struct Trial<'s> {
     /// Who decides.
     pub oracle: Oracle,
     pub(crate) windows: &'static [Window],
+    pub(crate) lead: Option<&'static Window>,
     pub(crate) aimed: bool,
     pub(crate) evidence: EvidenceCounts,
     pub(crate) aim: Option<Aim<'s>>,
@@ -155,6 +156,7 @@ impl<'s> Trial<'s> {
             cpus,
             oracle,
             windows: &[],
+            lead: None,
             aimed: false,
             evidence: EvidenceCounts::default(),
             aim: None,

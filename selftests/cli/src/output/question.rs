@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use guplab_experiments::reach::unreachable;
 use guplab_experiments::trial::Source;
 use guplab_experiments::{Family, RunReport, Verdict};
 
@@ -37,7 +38,7 @@ pub(crate) fn write(
     for line in skip_lines(report, family, &skipped)
         .into_iter()
         .chain(window_lines(report, family))
-        .chain(miss_line(&shown))
+        .chain(miss_lines(&shown))
     {
         writeln!(out, "  {line}")?;
     }
@@ -189,18 +190,31 @@ fn window_lines(report: &RunReport, family: Family) -> Vec<String> {
         .collect()
 }
 
-/// The races that were run without a hit: their pass shows nothing.
-fn miss_line(rows: &[Row]) -> Option<String> {
-    let missed: Vec<String> = rows
-        .iter()
-        .filter(|row| {
-            let hits: u64 = row.sums.iter().map(|sum| sum.hits).sum();
-            let is_race = row.sums.iter().any(|sum| sum.source.is_some());
-            is_race && hits == 0 && row.verdict() == "pass"
-        })
-        .map(Row::name)
-        .collect();
-    (!missed.is_empty()).then(|| format!("hits=0, nothing shown by: {}", missed.join(" ")))
+/// The races that were run without a hit: their pass shows nothing, unless it is known why.
+fn miss_lines(rows: &[Row]) -> Vec<String> {
+    let missed = rows.iter().filter(|row| {
+        let hits: u64 = row.sums.iter().map(|sum| sum.hits).sum();
+        let is_race = row.sums.iter().any(|sum| sum.source.is_some());
+        is_race && hits == 0 && row.verdict() == "pass"
+    });
+    let (closed, open): (Vec<&Row>, Vec<&Row>) =
+        missed.partition(|row| unreachable(&row.experiment).is_some());
+    let mut lines = Vec::new();
+    if !open.is_empty() {
+        let names: Vec<String> = open.into_iter().map(Row::name).collect();
+        lines.push(format!("hits=0, nothing shown by: {}", names.join(" ")));
+    }
+    let whys = closed.into_iter().filter_map(|row| {
+        let why = unreachable(&row.experiment)?;
+        Some((why.to_owned(), row.experiment.clone()))
+    });
+    for (why, experiments) in group(whys) {
+        lines.push(format!(
+            "hits=0, as is to be expected of {}: {why}",
+            experiments.join(" ")
+        ));
+    }
+    lines
 }
 
 /// What the cases say to the question, in one line.
@@ -288,10 +302,18 @@ mod tests {
 
     #[test]
     fn a_race_without_a_hit_is_named() {
-        assert_eq!(
-            miss_line(&[row("pass", Some(Source::Window), 0)]).as_deref(),
-            Some("hits=0, nothing shown by: x/shmem")
-        );
-        assert_eq!(miss_line(&[row("pass", None, 0)]), None);
+        let lines = |row| miss_lines(&[row]);
+        let missed = row("pass", Some(Source::Window), 0);
+        assert_eq!(lines(missed.clone()), ["hits=0, nothing shown by: x/shmem"]);
+        assert!(lines(row("pass", None, 0)).is_empty());
+        let name = "collapse_past_walk";
+        if let Some(why) = unreachable(name) {
+            let closed = Row {
+                experiment: name.into(),
+                ..missed
+            };
+            let line = format!("hits=0, as is to be expected of {name}: {why}");
+            assert_eq!(lines(closed), [line]);
+        }
     }
 }

@@ -65,7 +65,7 @@ pub(super) const HUGE: Window = Window {
         point: Point::TryGrabFolioFast,
         whom: Whom::Process,
         side: At::Entry,
-        hold_us: 1500,
+        hold_us: 2000,
         linger_us: 100,
     },
     second: Side {

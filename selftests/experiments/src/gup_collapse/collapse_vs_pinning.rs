@@ -42,7 +42,7 @@ use super::pinners::{Pinned, Pinner};
 use super::windows::{CLEARS_PMD, UNMAPS_PAGE, collapsible, window_of};
 use crate::collapsing::{Collapsed, fill, verify_fill};
 use crate::trial::Context;
-use crate::{Experiment, Family, Stop, Trial};
+use crate::{Experiment, Family, Point, Stop, Trial};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
@@ -69,14 +69,19 @@ struct CollapseAgainstPin<'t, 's> {
 }
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
+    let (windows, point) = window_of(trial.kind);
+    trial.windows = windows;
+    race(trial, point)
+}
+
+/// Runs the duel. The pin begins when collapse is at a point.
+pub(super) fn race(trial: &mut Trial<'_>, begins: Point) -> Result<(), Stop> {
     let shared = SharedPage::new().context("shared memory")?;
     let askers = Askers::fork(trial, &shared)?;
     let mapping = trial.mapping(1)?;
-    let (windows, point) = window_of(trial.kind);
-    trial.windows = windows;
     // The first page: the PMD is told by its address, and of a file that is the page pinned.
     trial.aim_pages(&mapping, 0, 1)?;
-    let (session, gate) = (trial.session, trial.gate(point));
+    let (session, gate) = (trial.session, trial.gate(begins));
     let ring = trial.ring();
     let mut sides = CollapseAgainstPin {
         trial,

@@ -4,6 +4,7 @@
 mod askers;
 mod background;
 pub mod collapse_held_pin;
+pub mod collapse_past_walk;
 pub mod collapse_vs_pinning;
 pub mod collapse_vs_stores;
 pub mod collapse_zap_vs_pinning;
@@ -19,6 +20,7 @@ use crate::Experiment;
 pub const ALL: &[Experiment] = &[
     collapse_held_pin::EXPERIMENT,
     collapse_vs_pinning::EXPERIMENT,
+    collapse_past_walk::EXPERIMENT,
     collapse_vs_stores::EXPERIMENT,
     collapse_zap_vs_pinning::EXPERIMENT,
     retract_vs_pinning::EXPERIMENT,

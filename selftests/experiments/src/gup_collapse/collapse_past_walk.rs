@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who keeps collapse from passing a walk: the IPI, or the second look at the PMD?
+//!
+//! ```text
+//! CPU 0: gup_fast_fallback()                CPU 1: collapse_huge_page()
+//!
+//! pmd = pmdp_get_lockless()
+//! pte = ptep_get_lockless()
+//! [try_grab_folio_fast()]                   [pmdp_collapse_flush()]: pmd := none
+//!                                             flush: IPI to CPU 0
+//!                                           __collapse_huge_page_isolate(): no reference too many
+//!                                           copy
+//!   refcount += 1024                        [clear_ptes()]: not yet
+//! pte is the same
+//! pmd changed: gup_put_folio()
+//! ```
+//!
+//! A walk that is in its bracket when collapse comes to clear_ptes() has only the second look at the
+//! PMD between itself and a page that nobody maps any more. On x86 it can't be there: the flush waits
+//! for it, as interrupts are off. There the window is never met, and that is the answer; where a flush
+//! sends no IPI (arm64) it is, and the second look answers. The mails: "mm: gup: fix the fast GUP race
+//! against THP collapse", commit 70cbc3cc78a9.
+
+use guplab::Kind;
+
+use super::collapse_vs_pinning::race;
+use super::windows::{collapsible_anon, step};
+use crate::aim::WALKER;
+use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Window};
+
+/// The experiment.
+pub const EXPERIMENT: Experiment = Experiment {
+    family: Family::GupCollapse,
+    name: "collapse_past_walk",
+    about: "no walk is overtaken by collapse, or it notices",
+    hit: "GUP-fast was between its two looks when collapse had copied the page",
+    windows: &[PAST],
+    fits,
+    run,
+};
+
+/// Collapse waits for a walk that has read the PMD.
+static START: Window = Window {
+    first: Side {
+        hold_us: 1,
+        linger_us: 0,
+        ..WALKER
+    },
+    second: step(Point::PmdpCollapseFlush, At::Entry),
+    about: "collapse clears the PMD when the walk has read it",
+};
+
+const PAST: Window = Window {
+    first: Side {
+        hold_us: 20_000,
+        linger_us: 0,
+        ..WALKER
+    },
+    second: Side {
+        hold_us: 1,
+        linger_us: 1000,
+        ..step(Point::ClearPtes, At::Entry)
+    },
+    about: "collapse has copied the page between the walk's two reads of the page table",
+};
+
+fn fits(kind: Kind) -> Result<(), &'static str> {
+    match kind {
+        Kind::Shmem => Err("collapse of page cache counts references before it flushes"),
+        _ => collapsible_anon(kind),
+    }
+}
+
+fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
+    trial.led_by(&START);
+    race(trial, START.second.point)
+}

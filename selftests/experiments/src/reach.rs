@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Windows that an architecture keeps closed. That they are never met is an answer.
+
+/// Why the windows of an experiment are never met on this architecture, where that is so.
+pub fn unreachable(experiment: &str) -> Option<&'static str> {
+    let closed: &[(&str, &str)] = if cfg!(target_arch = "x86_64") {
+        &[(
+            "collapse_past_walk",
+            "the flush of the PMD sends an IPI, and waits for a walk that has interrupts off",
+        )]
+    } else {
+        &[]
+    };
+    let of_this = closed.iter().find(|(name, _)| *name == experiment);
+    of_this.map(|&(_, why)| why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_races_have_a_reason() {
+        for experiment in crate::all() {
+            let is_race = !experiment.windows.is_empty();
+            assert!(is_race || unreachable(experiment.name).is_none());
+        }
+        let names: Vec<&str> = crate::all().map(|experiment| experiment.name).collect();
+        assert!(names.contains(&"collapse_past_walk"));
+    }
+}
