@@ -8,10 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use linux_raw_sys::general::{
-    UFFD_FEATURE_EXACT_ADDRESS, UFFD_FEATURE_SIGBUS, UFFD_FEATURE_WP_ASYNC,
+    UFFD_FEATURE_EXACT_ADDRESS, UFFD_FEATURE_MOVE, UFFD_FEATURE_SIGBUS, UFFD_FEATURE_WP_ASYNC,
     UFFD_FEATURE_WP_HUGETLBFS_SHMEM, UFFD_FEATURE_WP_UNPOPULATED, UFFDIO_COPY_MODE_WP,
-    UFFDIO_REGISTER_MODE_MISSING, UFFDIO_REGISTER_MODE_WP, uffdio_api, uffdio_copy, uffdio_range,
-    uffdio_register, uffdio_writeprotect, uffdio_zeropage,
+    UFFDIO_REGISTER_MODE_MISSING, UFFDIO_REGISTER_MODE_WP, uffdio_api, uffdio_copy, uffdio_move,
+    uffdio_range, uffdio_register, uffdio_writeprotect, uffdio_zeropage,
 };
 use linux_raw_sys::ioctl::{
     UFFDIO_API, UFFDIO_COPY, UFFDIO_REGISTER, UFFDIO_UNREGISTER, UFFDIO_WAKE, UFFDIO_WRITEPROTECT,
@@ -38,6 +38,8 @@ pub enum Feature {
     ExactAddress,
     /// A missing page raises SIGBUS, and nobody is asked.
     Sigbus,
+    /// Pages can be moved to where pages are missing.
+    Move,
 }
 
 impl Feature {
@@ -48,6 +50,7 @@ impl Feature {
             Feature::WpShmem => UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
             Feature::ExactAddress => UFFD_FEATURE_EXACT_ADDRESS,
             Feature::Sigbus => UFFD_FEATURE_SIGBUS,
+            Feature::Move => UFFD_FEATURE_MOVE,
         }
     }
 }
@@ -90,6 +93,9 @@ pub struct Fault {
 pub struct Uffd(OwnedFd);
 
 const WHAT: &str = "userfaultfd";
+
+/// _IOWR(UFFDIO, _UFFDIO_MOVE, struct uffdio_move), which the bindings lack.
+const UFFDIO_MOVE: u32 = rustix::ioctl::opcode::read_write::<uffdio_move>(0xaa, 5);
 
 fn open_fd() -> std::result::Result<OwnedFd, Unsupported> {
     let flags = UserfaultfdFlags::CLOEXEC | UserfaultfdFlags::NONBLOCK;
@@ -225,6 +231,32 @@ impl Uffd {
         };
         let called = self.call(UFFDIO_ZEROPAGE, &mut request);
         done(called, request.zeropage)
+    }
+
+    /// Moves pages of anonymous memory, from `from` on, to where pages are missing, and wakes who
+    /// waits for those. Returns the bytes that were moved. EEXIST where a page is there already,
+    /// EBUSY where one is pinned or shared with another process, EAGAIN where the memory is being
+    /// changed.
+    pub fn move_pages(
+        &self,
+        mapping: &Mapping,
+        first: usize,
+        from: usize,
+        nr_pages: usize,
+    ) -> Result<usize> {
+        let (to, from) = (
+            range(mapping, first, nr_pages),
+            range(mapping, from, nr_pages),
+        );
+        let mut request = uffdio_move {
+            dst: to.start,
+            src: from.start,
+            len: to.len,
+            mode: 0,
+            move_: 0,
+        };
+        let called = self.call(UFFDIO_MOVE, &mut request);
+        done(called, request.move_)
     }
 
     /// Write-protects pages.
@@ -385,5 +417,24 @@ mod tests {
             reader.join().expect("no panic")
         });
         assert_eq!(word, u64::from_ne_bytes([1; 8]));
+    }
+
+    #[test]
+    fn a_page_is_moved_to_where_one_is_missing() {
+        use crate::mapping::Kind;
+        let Ok(uffd) = Uffd::open(&[Feature::Move]) else {
+            return;
+        };
+        let mapping = Mapping::unverified(Kind::Anon4k);
+        // Not in reach of a huge page, of which there would be more to move.
+        mapping
+            .advise(0, mapping.pages(), crate::Advice::NoHugePage)
+            .expect("advised");
+        mapping.write(0, 7);
+        uffd.register(&mapping, 1, 1, Faults::Missing)
+            .expect("registered");
+        assert_eq!(uffd.move_pages(&mapping, 1, 0, 1), Ok(page_size()));
+        assert_eq!((mapping.read(page_size()), mapping.read(0)), (7, 0));
+        assert_eq!(uffd.move_pages(&mapping, 1, 0, 1), Err(Errno::EXIST));
     }
 }
