@@ -42,7 +42,7 @@ pub(super) enum Collapser<'a> {
 }
 
 /// As an argument of a process's exit or an operation, which carry a number only.
-fn answer(returned: guplab::Result<()>) -> u64 {
+pub(super) fn answer(returned: guplab::Result<()>) -> u64 {
     returned.map_or_else(|error| error.raw_os_error() as u64, |()| 0)
 }
 

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Question 2: collapse of a PTE-mapped huge page against userfaultfd.
 //!
-//! Every experiment is a `race::Race`: who collapses, and what is put into the page table.
+//! Most experiments are a `race::Race`: who collapses, and what is put into the page table. Where
+//! `held` is in the name, or nothing is put, nobody races: it is there before.
 
 mod collapser;
 mod cow;
 mod guard;
+mod guard_held;
+mod held;
 mod huge_cache;
 mod putting;
 mod race;
 mod uffd_copy;
+mod uffd_held_wp;
 mod uffd_wp;
 mod uffd_zeropage;
 
@@ -34,4 +38,9 @@ pub const ALL: &[Experiment] = &[
     cow::BY_CALLER,
     cow::BY_KHUGEPAGED,
     cow::BY_OTHER,
+    held::BY_CALLER,
+    held::BY_KHUGEPAGED,
+    held::BY_OTHER,
+    uffd_held_wp::EXPERIMENT,
+    guard_held::EXPERIMENT,
 ];

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is put into a page table while it is removed, and how it is looked for afterwards.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use guplab::oracle::Evidence;
-use guplab::uffd::{Faults, Uffd};
+use guplab::uffd::{Fault, Faults, Uffd};
 use guplab::{Advice, Errno, Mapping, Pin, PinRequest, Session, Span, Way, page_size, sys};
 
 use crate::collapse_uffd::huge_cache::{HugeCache, file_word, words};
@@ -126,6 +126,9 @@ pub(super) fn pin<'s>(
 /// How long a fault may take to be told.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// How often is looked whether the access has ended.
+const LOOK: Duration = Duration::from_millis(10);
+
 impl Put {
     /// What must hold.
     pub(super) fn invariant(self) -> &'static str {
@@ -189,24 +192,11 @@ impl Put {
                 unlike(mapping, page, |offset| copied_word(seed, offset - start))
             }
             Put::Zeropage => unlike(mapping, page, |_| 0),
-            Put::Protection | Put::NewProtection => {
-                let entry = mapping.pagemap(page).context("pagemap")?;
-                match entry.is_uffd_wp() {
-                    true => untold_write(cache, page, seed)?,
-                    false => Some(format!("pagemap has no write protection: {:#x}", entry.0)),
-                }
-            }
-            Put::Guard | Put::GuardWatched => {
-                let entry = mapping.pagemap(page).context("pagemap")?;
-                let request = PinRequest::new(mapping.page_addr(page), 1, Way::Pin, 0);
-                match trial.session.pin(&request).map(drop) {
-                    Err(Errno::FAULT) if entry.is_guard() => None,
-                    pinned => Some(format!(
-                        "a pin of the guard page gave {pinned:?}, pagemap is {:#x}",
-                        entry.0
-                    )),
-                }
-            }
+            Put::Protection | Put::NewProtection => match &cache.uffd {
+                Some(uffd) => lost_protection(mapping, uffd, page, seed)?,
+                None => return Err(Stop::Error("no userfaultfd".into())),
+            },
+            Put::Guard | Put::GuardWatched => lost_guard(trial.session, mapping, page)?,
             Put::Write => {
                 let written = page * page_size() + words()[1];
                 let file = cache.file()?.read(written).context("reading the memfd")?;
@@ -231,15 +221,61 @@ fn unlike(mapping: &Mapping, page: usize, expected: impl Fn(usize) -> u64) -> Op
     })
 }
 
+/// What is wrong with a guard page, if something is.
+pub(super) fn lost_guard(
+    session: &Session,
+    mapping: &Mapping,
+    page: usize,
+) -> Result<Option<String>, Stop> {
+    let entry = mapping.pagemap(page).context("pagemap")?;
+    let request = PinRequest::new(mapping.page_addr(page), 1, Way::Pin, 0);
+    Ok(match session.pin(&request).map(drop) {
+        Err(Errno::FAULT) if entry.is_guard() => None,
+        pinned => Some(format!(
+            "a pin of the guard page gave {pinned:?}, pagemap is {:#x}",
+            entry.0
+        )),
+    })
+}
+
+/// What is wrong with a write-protected page, if something is. Afterwards nothing is protected.
+pub(super) fn lost_protection(
+    mapping: &Mapping,
+    uffd: &Uffd,
+    page: usize,
+    seed: u64,
+) -> Result<Option<String>, Stop> {
+    let entry = mapping.pagemap(page).context("pagemap")?;
+    match entry.is_uffd_wp() {
+        true => untold_write(mapping, uffd, page, seed),
+        false => Ok(Some(format!(
+            "pagemap has no write protection: {:#x}",
+            entry.0
+        ))),
+    }
+}
+
+/// What an access tells, unless it ends: one that need not be told ends at once.
+pub(super) fn told_by(uffd: &Uffd, has_ended: impl Fn() -> bool) -> guplab::Result<Option<Fault>> {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let told = uffd.next_fault(LOOK)?;
+        if told.is_some() || has_ended() || Instant::now() > end {
+            return Ok(told);
+        }
+    }
+}
+
 /// Writes to a protected page, and lets that through when it is told. What is wrong, if it isn't.
-fn untold_write(cache: &HugeCache, page: usize, seed: u64) -> Result<Option<String>, Stop> {
-    let mapping = &cache.mapping;
-    let Some(uffd) = &cache.uffd else {
-        return Err(Stop::Error("no userfaultfd".into()));
-    };
+fn untold_write(
+    mapping: &Mapping,
+    uffd: &Uffd,
+    page: usize,
+    seed: u64,
+) -> Result<Option<String>, Stop> {
     let told = std::thread::scope(|scope| {
         let writer = scope.spawn(|| mapping.write(page * page_size(), seed));
-        let told = uffd.next_fault(LIMIT);
+        let told = told_by(uffd, || writer.is_finished());
         // Nobody waits for ever, whatever was told.
         let freed = uffd.unprotect(mapping, 0, mapping.pages());
         let _panicked = writer.join();
