@@ -4,6 +4,7 @@
 //! Most experiments are a `race::Race`: who collapses, and what is put into the page table. Where
 //! `held` is in the name, or nothing is put, nobody races: it is there before.
 
+mod collapse_uffd_missing;
 mod collapser;
 mod cow;
 mod guard;
@@ -14,6 +15,8 @@ mod putting;
 mod race;
 mod uffd_copy;
 mod uffd_held_wp;
+mod uffd_occupied;
+mod uffd_past_end;
 mod uffd_wp;
 mod uffd_zeropage;
 
@@ -43,4 +46,7 @@ pub const ALL: &[Experiment] = &[
     held::BY_OTHER,
     uffd_held_wp::EXPERIMENT,
     guard_held::EXPERIMENT,
+    collapse_uffd_missing::EXPERIMENT,
+    uffd_occupied::EXPERIMENT,
+    uffd_past_end::EXPERIMENT,
 ];
