@@ -15,6 +15,7 @@ mod putting;
 mod race;
 mod uffd_copy;
 mod uffd_held_wp;
+mod uffd_move_pinned;
 mod uffd_occupied;
 mod uffd_past_end;
 mod uffd_wp;
@@ -49,4 +50,5 @@ pub const ALL: &[Experiment] = &[
     collapse_uffd_missing::EXPERIMENT,
     uffd_occupied::EXPERIMENT,
     uffd_past_end::EXPERIMENT,
+    uffd_move_pinned::EXPERIMENT,
 ];
