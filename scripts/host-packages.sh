@@ -16,6 +16,7 @@ cmd:make             make                make            make
 cmd:cc               gcc                 gcc             gcc
 header:stdio.h       libc6-dev           glibc-devel     glibc
 cmd:bc               bc                  bc              bc
+cmd:patch            patch               patch           patch
 cmd:bison            bison               bison           bison
 cmd:flex             flex                flex            flex
 cmd:perl             perl                perl            perl

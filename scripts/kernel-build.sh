@@ -14,10 +14,14 @@ fragments=$GUPLAB_TOP/scripts/kconfig
 arch=x86_64
 # KCONFIG_EXTRA names further fragments: "debug" is scripts/kconfig/debug.config.
 extra=${KCONFIG_EXTRA:-}
+# "mutants" takes a patched source, too: see mutant-source.sh.
 
 tools=$("$GUPLAB_TOP/scripts/toolchain.sh")
 eval "$tools"
-source=$("$GUPLAB_TOP/scripts/kernel-source.sh")
+case " $extra " in
+*' mutants '*) source=$("$GUPLAB_TOP/scripts/mutant-source.sh") ;;
+*) source=$("$GUPLAB_TOP/scripts/kernel-source.sh") ;;
+esac
 
 files=()
 for name in base vm "$arch" $extra; do
