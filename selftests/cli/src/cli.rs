@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use guplab_experiments::Family;
+use guplab_mutants::Class;
 
 const EXIT_CODES: &str = "Exit codes: 0 passed, 1 failed or an invariant was violated, 2 wrong \
     usage, 4 everything was skipped or no module is loaded (as in kselftest).";
@@ -30,6 +31,9 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Draw a hit or a violation of a recorded run, one column for each actor
     Show(ShowArgs),
+    /// Leave out protective steps of the mm, on a kernel that has switches for them
+    #[command(subcommand)]
+    Mutants(MutantsCommand),
     /// Look at the pages that a process has at an address
     Inspect(InspectArgs),
     /// Compare HAMMER with the kernel's own gup_test benchmark
@@ -106,6 +110,90 @@ pub(crate) enum Format {
     Rst,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum MutantsCommand {
+    /// List the steps
+    List(MutantsListArgs),
+    /// Leave out one after the other, and run experiments until one of them notices
+    Run(MutantsRunArgs),
+    /// Print the kill matrix of journals
+    Show(MutantsShowArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MutantsListArgs {
+    /// Write all that is known of them, in reST for Documentation/
+    #[arg(long)]
+    pub(crate) rst: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MutantsRunArgs {
+    /// Only the steps and pairs with these names; `*` stands for any text
+    #[arg(value_name = "PATTERN")]
+    pub(crate) patterns: Vec<String>,
+    /// Only those of this class: deterministic, race or equivalent
+    #[arg(long = "class", value_name = "CLASS", value_parser = class)]
+    pub(crate) classes: Vec<Class>,
+    /// Only those that are noticed so fast that a test can wait for it
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Go on in a kernel in which a mutant was noticed, unless it complains: this saves boots, and a
+    /// mutant may be blamed for what an earlier one has broken
+    #[arg(long)]
+    pub(crate) keep_kernel: bool,
+    /// Longest time for one mutant
+    #[arg(long, value_name = "N", default_value = "60", value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Before that, run everything for so long with every step in force
+    #[arg(long, value_name = "N", value_parser = seconds)]
+    pub(crate) control: Option<f64>,
+    /// Seed of the first schedule; another one in each run if not given
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Hunt each mutant once for each of so many seeds
+    #[arg(long, value_name = "N", default_value = "1",
+          value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) seeds: u64,
+    /// Hold nobody, as for `guplab run`
+    #[arg(long)]
+    pub(crate) no_aim: bool,
+    /// CPUs of the actors, as for `guplab run`
+    #[arg(long, value_name = "LIST", value_parser = cpus)]
+    pub(crate) cpus: Option<Cpus>,
+    /// A directory with programs of tools/testing/selftests/mm, which hunt as well
+    #[arg(long, value_name = "DIR")]
+    pub(crate) in_tree: Option<PathBuf>,
+    /// Go on with this journal, or begin it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MutantsShowArgs {
+    /// What `guplab mutants run --journal` has written
+    #[arg(required = true)]
+    pub(crate) journals: Vec<PathBuf>,
+    /// All that `guplab mutants run --quick` hunts for has to be there
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// How the matrix is written
+    #[arg(long, value_enum, default_value_t = MatrixFormat::Human)]
+    pub(crate) format: MatrixFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MatrixFormat {
+    /// A table
+    Human,
+    /// KTAP version 1
+    Ktap,
+    /// One JSON object
+    Json,
+    /// Tables in reST, for Documentation/
+    Rst,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct ShowArgs {
     /// What `guplab run --record` has written
@@ -167,6 +255,12 @@ fn family(text: &str) -> Result<Family, String> {
         let names = Family::ALL.map(|family| format!("{} or {family}", family.number()));
         format!("none of: {}", names.join(", "))
     })
+}
+
+fn class(text: &str) -> Result<Class, String> {
+    let classes = [Class::Deterministic, Class::Race, Class::Equivalent];
+    let found = classes.into_iter().find(|class| class.name() == text);
+    found.ok_or_else(|| "none of: deterministic, race, equivalent".into())
 }
 
 fn cpus(text: &str) -> Result<Cpus, String> {
@@ -238,6 +332,9 @@ mod tests {
         assert!(parse(&["run", "--family", "2", "--family", "fork-pin"]).is_ok());
         assert!(parse(&["run", "--family", "5"]).is_err());
         assert!(parse(&["run", "--compare", "--no-aim"]).is_err());
+        assert!(parse(&["mutants", "run", "--class", "race", "fork_*"]).is_ok());
+        assert!(parse(&["mutants", "run", "--class", "other"]).is_err());
+        assert!(parse(&["mutants", "show"]).is_err());
         assert!(parse(&["show", "record.json", "fork", "--format", "svg"]).is_ok());
         assert!(parse(&["inspect", "1", "0x7f0000000000", "2M"]).is_ok());
         assert!(parse(&[]).is_err());

@@ -6,6 +6,7 @@ mod cli;
 mod gup_test;
 mod inspect;
 mod listing;
+mod mutants;
 mod output;
 mod run;
 mod show;
@@ -50,6 +51,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Windows => windows::windows(out)?,
         Command::Run(args) => return run::run(&args, out),
         Command::Show(args) => show::show(&args, out)?,
+        Command::Mutants(command) => return mutants::mutants(&command, out),
         Command::Inspect(args) => inspect::inspect(&args, out)?,
         Command::Bench(args) => return bench::bench(&args, out),
         Command::Completions { shell } => {

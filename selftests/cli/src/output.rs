@@ -4,6 +4,7 @@
 pub(crate) mod bar;
 pub(crate) mod gaps;
 pub(crate) mod human;
+pub(crate) mod kill_matrix;
 mod question;
 mod row;
 pub(crate) mod rst;

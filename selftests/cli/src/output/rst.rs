@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use guplab_experiments::{Family, RunReport};
 
 use crate::output::row::{Row, Sum, rows};
+use crate::output::table::Table;
 
-const COLUMNS: usize = 9;
-const HEADING: [&str; COLUMNS] = [
+const HEADING: [&str; 9] = [
     "case", "verdict", "rounds/s", "aimed", "hits/s", "aimed", "hits%", "aimed", "ratio",
 ];
 
@@ -17,64 +17,39 @@ pub(crate) fn write(out: &mut impl Write, report: &RunReport) -> io::Result<()> 
     writeln!(out, "{}.", report.machine)?;
     for family in Family::ALL {
         let rows = rows(report, family);
-        let mut lines: Vec<[String; COLUMNS]> = rows
-            .iter()
-            .filter(|row| row.verdict() != "skip")
-            .map(line)
-            .collect();
-        if lines.is_empty() {
+        let mut table = Table::new(&HEADING);
+        let shown = rows.iter().filter(|row| row.verdict() != "skip");
+        for row in shown.clone() {
+            table.row(line(row));
+        }
+        if shown.count() == 0 {
             continue;
         }
-        lines.insert(0, HEADING.map(str::to_owned));
         let title = format!("{}. {}", family.number(), family.question());
         writeln!(out, "\n{title}\n{}\n", "=".repeat(title.len()))?;
-        table(out, &lines)?;
+        write!(out, "{}", table.rst())?;
     }
     Ok(())
 }
 
-fn line(row: &Row) -> [String; COLUMNS] {
-    // A dash alone would begin a list.
-    let none = || "n/a".to_owned();
+fn line(row: &Row) -> Vec<String> {
+    let none = || "-".to_owned();
     let (unaimed, aimed) = match row.pair() {
         Some((unaimed, aimed)) => (Some(unaimed), Some(aimed)),
         None => (row.sums.first(), None),
     };
     let show = |sum: Option<&Sum>, how: fn(&Sum) -> String| sum.map_or_else(none, how);
-    let or_none = |text: String| if text == "-" { none() } else { text };
-    [
+    vec![
         format!("``{}``", row.name()),
         row.verdict().to_owned(),
         show(unaimed, Sum::rounds_rate),
         show(aimed, Sum::rounds_rate),
         show(unaimed, Sum::hits_rate),
         show(aimed, Sum::hits_rate),
-        or_none(show(unaimed, Sum::percentage)),
-        or_none(show(aimed, Sum::percentage)),
-        or_none(row.gain()),
+        show(unaimed, Sum::percentage),
+        show(aimed, Sum::percentage),
+        row.gain(),
     ]
-}
-
-/// A simple table, whose first line is the heading.
-fn table(out: &mut impl Write, lines: &[[String; COLUMNS]]) -> io::Result<()> {
-    let widths: Vec<usize> = (0..HEADING.len())
-        .map(|at| lines.iter().map(|line| line[at].len()).max().unwrap_or(1))
-        .collect();
-    let border: Vec<String> = widths.iter().map(|&width| "=".repeat(width)).collect();
-    let border = border.join("  ");
-    writeln!(out, "{border}")?;
-    for (number, line) in lines.iter().enumerate() {
-        let cells: Vec<String> = line
-            .iter()
-            .zip(&widths)
-            .map(|(text, &width)| format!("{text:<width$}"))
-            .collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
-        if number == 0 {
-            writeln!(out, "{border}")?;
-        }
-    }
-    writeln!(out, "{border}")
 }
 
 #[cfg(test)]

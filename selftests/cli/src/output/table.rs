@@ -24,6 +24,33 @@ impl Table {
         debug_assert_eq!(row.len(), self.heading.len());
         self.rows.push(row);
     }
+
+    fn widths(&self) -> Vec<usize> {
+        let width = |at: usize| {
+            let rows = self.rows.iter().chain([&self.heading]);
+            rows.map(|row| row[at].chars().count()).max().unwrap_or(0)
+        };
+        (0..self.heading.len()).map(width).collect()
+    }
+
+    /// The same as a simple table in reST, where a dash alone would begin a list.
+    pub(crate) fn rst(&self) -> String {
+        let widths = self.widths();
+        let border: Vec<String> = widths.iter().map(|&w| "=".repeat(w.max(3))).collect();
+        let border = border.join("  ");
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).map(|(text, &width)| {
+                let text = if text == "-" { "n/a" } else { text };
+                let width = width.max(3);
+                format!("{text:<width$}")
+            });
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        let mut lines = vec![border.clone(), line(&self.heading), border.clone()];
+        lines.extend(self.rows.iter().map(line));
+        lines.push(border);
+        lines.join("\n") + "\n"
+    }
 }
 
 /// Whether a text is a figure, which is set to the right.
@@ -35,19 +62,8 @@ fn is_figure(text: &str) -> bool {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let with_heading = self.heading.iter().any(|text| !text.is_empty());
-        let columns = 0..self.heading.len();
-        let widths: Vec<usize> = columns
-            .clone()
-            .map(|at| {
-                self.rows
-                    .iter()
-                    .chain([&self.heading])
-                    .map(|row| row[at].chars().count())
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
-        let figures: Vec<bool> = columns
+        let widths = self.widths();
+        let figures: Vec<bool> = (0..self.heading.len())
             .map(|at| with_heading && self.rows.iter().all(|row| is_figure(&row[at])))
             .collect();
         let heading = with_heading.then_some(&self.heading);
