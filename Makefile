@@ -10,6 +10,7 @@ scripts := $(CURDIR)/scripts
 #: KDIR             the build directory of your own kernel; otherwise one is built into the cache
 #: VM               vng (the guest sees this machine's files, the default) or initramfs (fast)
 #: RUN_ARGS         arguments for "guplab run" or "guplab bench", as in RUN_ARGS='fork --seconds 20'
+#: GUPLAB_JOURNAL   where "make mutants" writes down what it does, and goes on (mutants.jsonl)
 #: KCONFIG_EXTRA    further fragments of scripts/kconfig/ for the kernel in the cache
 #: LLVM CC          the compiler of C, as kbuild takes them; otherwise the kernel's own is found
 #: RUSTC            rustc for kernel and module; with RUST_LIB_SRC, the source of its library
@@ -33,6 +34,10 @@ run: ## builds all, boots the VM and runs the experiments: start here
 
 .PHONY: test
 test: ## runs all tests, on this machine and in the VM; KTAP
+	@$(scripts)/lab.sh $@
+
+.PHONY: mutants
+mutants: ## leaves out protective steps of a patched kernel's mm, and prints who notices
 	@$(scripts)/lab.sh $@
 
 .PHONY: bench

@@ -167,13 +167,34 @@ uapi_document() {
 	}
 }
 
+# What checkpatch is wrong about in scripts/mutants/patches/.
+not_for_patches='
+FILE_PATH_CHANGES         there is no MAINTAINERS entry for a patch that stays outside
+EMBEDDED_FUNCTION_NAME    texts name the functions that they are about
+'
+
+patches() {
+	cd "$scratch"
+	"$source/scripts/checkpatch.pl" --root="$source" --strict --no-summary --terse --show-types \
+		--ignore "$(reasons "$not_for_patches")" "$scripts"/mutants/patches/*.patch
+}
+
+steps_document() {
+	run_cargo run -q --locked --manifest-path selftests/Cargo.toml -p guplab-cli -- \
+		mutants list --rst | diff -u Documentation/mutants/steps.rst - || {
+		echo "Documentation/mutants/steps.rst is not what scripts/mutants/steps.toml says; 'make docs'" \
+			"makes it anew"
+		exit 1
+	}
+}
+
 shell() {
 	command -v shellcheck >/dev/null || { echo "there is no shellcheck"; exit 77; }
 	files '*.sh' .ci/run | xargs shellcheck -x -P SCRIPTDIR
 }
 
 # Files that can't hold a comment, or are the licence.
-no_spdx='^(.*/)?(Cargo\.lock|COPYING|LICENSES/.*|selftests/settings|.*\.(png|svg|json))$'
+no_spdx='^(.*/)?(Cargo\.lock|COPYING|LICENSES/.*|selftests/settings|.*\.(png|svg|json|patch))$'
 
 spdx() {
 	local file bad=0
@@ -211,10 +232,14 @@ source=$("$scripts/kernel-source.sh")
 if [ "${1:-}" = docs ]; then
 	"$scripts/uapi-doc.sh" "$source" >"$scratch/uapi.rst"
 	cp "$scratch/uapi.rst" Documentation/uapi.rst
+	run_cargo run -q --locked --manifest-path selftests/Cargo.toml -p guplab-cli -- \
+		mutants list --rst >"$scratch/steps.rst"
+	cp "$scratch/steps.rst" Documentation/mutants/steps.rst
 	check "rustdoc of the module" rustdoc_module
 	check "rustdoc of userspace" rustdoc_userspace
 	[ ${#failed[@]} -eq 0 ] || exit 1
 	echo "$GUPLAB_TOP/Documentation/uapi.rst"
+	echo "$GUPLAB_TOP/Documentation/mutants/steps.rst"
 	echo "$GUPLAB_TOP/rust/doc"
 	echo "$target/doc"
 	exit
@@ -232,6 +257,8 @@ check "layout of the ABI, 64 and 32 bits" abi_layout
 check "the examples in C" c_example
 check "kernel-doc of the ABI header" kernel_doc
 check "Documentation/uapi.rst" uapi_document
+check "checkpatch of the mutants" patches
+check "Documentation/mutants/steps.rst" steps_document
 check "shellcheck" shell
 check "SPDX lines" spdx
 check "make help" help_is_whole

@@ -6,6 +6,7 @@
 #   setup, kernel, module, modules_install, selftests    so far and no further
 #   run, bench     ... and run the program guplab in the VM
 #   shell          ... and start a shell in the VM
+#   mutants        ... and leave out protective steps of a patched kernel's mm, one by one
 #   test           ... and all tests on this machine and in the VM
 #
 # KDIR takes a kernel of one's own. GUPLAB_RESULTS=DIR keeps everything a run leaves.
@@ -159,7 +160,57 @@ host_tests() {
 	next "tests on this machine"
 	mkdir -p "$work/host"
 	host_test scripts python3 "$scripts/tests/ktap_test.py"
+	host_test mutant-patches python3 "$scripts/tests/apply_test.py" "$("$scripts/kernel-source.sh")"
 	host_test userspace selftests test-host
+}
+
+# A kernel that can leave out steps, and the module for it.
+mutant_kernel() {
+	export KCONFIG_EXTRA="${KCONFIG_EXTRA:+$KCONFIG_EXTRA }mutants"
+	kernel vm
+	grep -qx CONFIG_MM_MUTANTS=y "$kdir/.config" ||
+		die "$kdir has no CONFIG_MM_MUTANTS; scripts/mutants/apply.sh patches a kernel source"
+	module
+}
+
+# The mutants that a test can wait for.
+mutant_tests() {
+	local code=0 programs=$work/programs
+	if [ -n "${KDIR:-}" ]; then
+		next "no kernel with mutants"
+		next "no module for it"
+		next "no mutants: KDIR is a kernel of your own"
+		printf 'KTAP version 1\n1..0 # SKIP KDIR is a kernel of your own\n' >"$work/host/mutants.out"
+		echo 4 >"$work/host/mutants.rc"
+		return
+	fi
+	mutant_kernel
+	work=$work/mutants
+	mkdir "$work"
+	mv "$programs" "$work/programs"
+	boot "mutants in the VM"
+	"$scripts/mutants-run.sh" "$kdir" "$work" --quick --keep-kernel | show_hunts || code=$?
+	mv "$work/programs" "$programs"
+	work=${work%/mutants}
+	[ "$code" -le 1 ] || say "the hunt ended with exit code $code"
+	host_test mutants "$programs/guplab/guplab" mutants show --quick --format ktap \
+		"$work/mutants/journal.jsonl"
+}
+
+show_hunts() {
+	local line
+	while IFS= read -r line; do
+		case $line in
+		*': killed by '* | *': survived '* | *': skipped: '*) say "${line:0:100}" ;;
+		esac
+	done
+}
+
+# What there is of the journal is kept, however this ends.
+# shellcheck disable=SC2317  # a trap calls it
+keep_journal() {
+	[ ! -s "$work/journal.jsonl" ] || cp "$work/journal.jsonl" "$GUPLAB_JOURNAL"
+	leave_work_dir
 }
 
 case $command in
@@ -207,8 +258,30 @@ run | bench | shell)
 	fetch_files
 	exit "$code"
 	;;
-test)
+mutants)
 	steps=7
+	work_dir
+	: "${GUPLAB_JOURNAL:=mutants.jsonl}"
+	trap keep_journal EXIT
+	host_packages
+	toolchain
+	vm_tools
+	mutant_kernel
+	programs
+	next "the in-tree tests"
+	"$scripts/in-tree-tests.sh" "$kdir" "$work/programs/in-tree"
+	boot "mutants in the VM"
+	[ ! -e "$GUPLAB_JOURNAL" ] || cp "$GUPLAB_JOURNAL" "$work/journal.jsonl"
+	set -f
+	eval "set -- ${RUN_ARGS:---control 600}"
+	code=0
+	"$scripts/mutants-run.sh" "$kdir" "$work" --in-tree /run/guplab/bin/in-tree "$@" || code=$?
+	set +f
+	say "the journal is $GUPLAB_JOURNAL, for \"guplab mutants show\"; with it, this goes on"
+	exit "$code"
+	;;
+test)
+	steps=10
 	prepare
 	host_tests
 	boot "tests in the VM"
@@ -216,6 +289,7 @@ test)
 	"$scripts/vm-run.sh" "$kdir" test "$work" | show_results || true
 	# The list may not be what the guest made of it.
 	cp "$list" "$work/list" 2>/dev/null || : >"$work/list"
+	mutant_tests
 	"$scripts/ktap.py" --host "$work/host" --vm "$work/results" --list "$work/list"
 	;;
 vm-test)

@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# in-tree-tests.sh KDIR DIR: builds into DIR the kernel's own tests that come nearest to ours, from
+# the source of KDIR. They are static: a VM may have no libraries.
+set -eu -o pipefail
+. "$(dirname "$0")/report.sh"
+. "$(dirname "$0")/cache.sh"
+
+programs="cow gup_longterm khugepaged"
+kdir=$1 dir=$2
+source=$(sed -n 's/^include \(.*\)\/Makefile$/\1/p' "$kdir/Makefile" | head -n 1)
+[ -d "$source" ] || source=$(realpath "$kdir/source" 2>/dev/null || true)
+tests=$source/tools/testing/selftests
+[ -r "$tests/mm/cow.c" ] || die "the source of $kdir has no tools/testing/selftests/mm"
+
+tools=$("$GUPLAB_TOP/scripts/toolchain.sh")
+eval "$tools"
+case $LLVM in
+1) cc=clang ;;
+-*) cc=clang$LLVM ;;
+*) cc=${LLVM}clang ;;
+esac
+
+mkdir -p "$dir"
+log=$dir/build.log
+headers() {
+	make -s -C "$source" "O=$dir/headers.build" "LLVM=$LLVM" "INSTALL_HDR_PATH=$dir/headers" \
+		headers_install
+}
+quietly "$log" "installing the kernel's headers" headers
+# What the Makefile there would find out. Nothing here needs liburing.
+: >"$dir/headers/include/local_config.h"
+for program in $programs; do
+	quietly "$log" "building $program" "$cc" -static -O2 -w -D_GNU_SOURCE= \
+		-isystem "$dir/headers/include" -I "$source/tools/include/uapi" \
+		-I "$tests" -I "$tests/mm" "$tests/mm/$program.c" \
+		"$tests/mm/vm_util.c" "$tests/mm/hugepage_settings.c" -o "$dir/$program" -lrt -lpthread
+done
+rm -rf "$dir/headers" "$dir/headers.build" "$log"
