@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Pairs of equal pages: one half of the mapping's pairs is merged and then pinned, of the other
-//! half one page of each pair is pinned before KSM starts. While all pins are held KSM goes round
-//! twice more, and then all of them are looked at, with KSM kept away.
+//! half one page of each pair is pinned before KSM starts, or somebody has a reference to it
+//! (FOLL_GET). While all are held KSM goes round more often than it needs to merge pages, and then
+//! all of them are looked at, with KSM kept away.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use guplab::mapping::Advice;
 use guplab::oracle::Evidence;
 use guplab::{Kind, Mapping, Pin, page_size, sys};
 
-use super::pins::{HOWS, granted, judge_pin};
+use super::pins::{HELD, HOWS, How, granted, judge_pin};
 use crate::trial::Context;
 use crate::{Experiment, Family, Stop, Trial};
 
@@ -53,22 +54,27 @@ pub(super) const LIMIT: Duration = Duration::from_secs(5);
 /// The word by which pairs differ.
 const WORD: usize = 64;
 
-/// Pages of a half in use: a pair for each way of pinning.
-const PAGES: usize = 2 * HOWS.len();
+/// Pages of a half in use: a pair for each way of holding a page.
+const PAGES: usize = 2 * HELD.len();
+
+/// The pass that sees a page for the first time notes its checksum, the second one looks for an
+/// equal page among those that it has come by, and the first of these passes has begun already.
+const PASSES: u64 = 4;
 
 /// One pair of equal pages.
 #[derive(Clone, Copy)]
 struct Pair {
-    way: usize,
+    how: How,
     page: usize,
 }
 
 /// The pairs of one half, in the PMD from page `first` on.
-fn pairs(first: usize) -> impl Iterator<Item = Pair> {
-    (0..HOWS.len()).map(move |way| Pair {
-        way,
-        page: first + 2 * way,
-    })
+fn pairs(first: usize, hows: &[How]) -> impl Iterator<Item = Pair> {
+    let with_page = move |(at, &how)| Pair {
+        how,
+        page: first + 2 * at,
+    };
+    hows.iter().enumerate().map(with_page)
 }
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
@@ -96,35 +102,37 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
 fn round(trial: &mut Trial<'_>, mapping: &Mapping, ksm: &Ksm) -> Result<bool, Stop> {
     // A huge page can't be split for KSM while any page of it is pinned: the halves are apart.
     let halves = [0, mapping.pages() / 2];
+    // A reference to a merged page for reading is one to KSM's page.
+    let (after, before) = (pairs(halves[0], &HOWS), pairs(halves[1], &HELD));
     let seed = trial.rng.u64(..) | 1;
-    for pair in halves.into_iter().flat_map(pairs) {
+    for pair in after.chain(before) {
         for page in [pair.page, pair.page + 1] {
             mapping.write(page * page_size() + WORD, seed ^ ((pair.page as u64) << 32));
         }
     }
-    trial.variant("pinned before KSM comes");
-    let before = pin_all(trial, mapping, halves[1])?;
+    trial.variant("held before KSM comes");
+    let before = pin_all(trial, mapping, pairs(halves[1], &HELD))?;
     advise(mapping, halves, Advice::Mergeable)?;
-    let came = pairs(halves[0]).all(|pair| {
+    let came = pairs(halves[0], &HOWS).all(|pair| {
         ksm.wait_merged(trial.session, mapping, pair.page, LIMIT)
             .unwrap_or(false)
     });
     trial.variant("pinned when KSM has merged the page");
     let after = if came {
-        pin_all(trial, mapping, halves[0])?
+        pin_all(trial, mapping, pairs(halves[0], &HOWS))?
     } else {
         Vec::new()
     };
-    let rounds = ksm.full_scans().context("KSM")? + 2;
+    let rounds = ksm.full_scans().context("KSM")? + PASSES;
     let end = std::time::Instant::now() + LIMIT;
     while ksm.full_scans().context("KSM")? < rounds && std::time::Instant::now() < end {
         std::thread::sleep(Duration::from_millis(2));
     }
     // Else ksmd would clear entries for a moment when it looks whether a page is pinned.
     advise(mapping, halves, Advice::Unmergeable)?;
-    for (how, pins) in [("before", before), ("after", after)] {
+    for (when, pins) in [("before", before), ("after", after)] {
         for (pair, pin) in pins {
-            trial.variant(format!("{} {how} KSM came", HOWS[pair.way].name));
+            trial.variant(format!("{} {when} KSM came", pair.how.name));
             judge(trial, mapping, pair, &pin)?;
             trial.hit();
         }
@@ -145,13 +153,12 @@ fn advise(mapping: &Mapping, halves: [usize; 2], advice: Advice) -> Result<(), S
 fn pin_all<'s>(
     trial: &mut Trial<'s>,
     mapping: &Mapping,
-    first: usize,
+    pairs: impl Iterator<Item = Pair>,
 ) -> Result<Vec<(Pair, Pin<'s>)>, Stop> {
     let mut pins = Vec::new();
-    for pair in pairs(first) {
-        let how = HOWS[pair.way];
-        let pinned = trial.session.pin(&how.request(mapping, pair.page));
-        if let Some(pin) = granted(trial, &how, pinned)? {
+    for pair in pairs {
+        let pinned = trial.session.pin(&pair.how.request(mapping, pair.page));
+        if let Some(pin) = granted(trial, &pair.how, pinned)? {
             pins.push((pair, pin));
         }
     }
@@ -190,7 +197,7 @@ mod tests {
 
     #[test]
     fn pairs_do_not_overlap() {
-        let mut pages: Vec<usize> = pairs(7)
+        let mut pages: Vec<usize> = pairs(7, &HELD)
             .flat_map(|pair| [pair.page, pair.page + 1])
             .collect();
         pages.dedup();

@@ -15,6 +15,7 @@ pub mod fork_while_writing;
 mod fork_window;
 pub mod ksm_held_pin;
 pub mod ksm_vs_pin;
+pub mod lazyfree_held_pin;
 pub mod migrate_vs_pin;
 pub mod move_held_pin;
 mod move_window;
@@ -43,6 +44,7 @@ pub const ALL: &[Experiment] = &[
     move_held_pin::EXPERIMENT,
     migrate_vs_pin::EXPERIMENT,
     reclaim_vs_pin::EXPERIMENT,
+    lazyfree_held_pin::EXPERIMENT,
     ksm_held_pin::EXPERIMENT,
     ksm_vs_pin::EXPERIMENT,
 ];

@@ -62,7 +62,7 @@ pub(super) fn page_out(mapping: &Mapping, page: usize) -> Result<bool, Errno> {
 
 /// The pages that the folio of a page has in a fresh mapping. Of a part of a folio MADV_PAGEOUT
 /// would split off the rest first.
-fn folio_of(mapping: &Mapping, page: usize) -> (usize, usize) {
+pub(super) fn folio_of(mapping: &Mapping, page: usize) -> (usize, usize) {
     let nr_pages = pages_of_folio(mapping.kind(), mapping.pmd_size());
     (page / nr_pages * nr_pages, nr_pages)
 }

@@ -38,6 +38,18 @@ pub(super) const HOWS: [How; 8] = [
     how("slow longterm read pin", Way::Pin, LONGTERM),
 ];
 
+/// References without FOLL_PIN, as those of O_DIRECT were for long. While nobody forks, the page of
+/// one has to stay the mapped one as well.
+pub(super) const GETS: [How; 2] = [
+    how("reference for writing", Way::GetFast, WRITE),
+    how("reference for reading", Way::GetFast, 0),
+];
+
+/// All that keeps a page where it is.
+pub(super) const HELD: [How; 10] = [
+    HOWS[0], GETS[0], HOWS[5], GETS[1], HOWS[1], HOWS[2], HOWS[3], HOWS[4], HOWS[6], HOWS[7],
+];
+
 /// Pins of another process's memory.
 pub(super) const REMOTE: [How; 4] = [
     how("remote write pin", Way::PinRemote, WRITE),

@@ -76,33 +76,42 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         Kind::Hugetlb => Hints::movable(trial, &mapping)?,
         _ => Hints::on_demand(trial, &mapping)?,
     };
-    let cases = cases(trial.kind);
     while trial.next_round() {
-        let case = cases[(trial.round() - 1) as usize % cases.len()];
-        trial.variant(format!("{case:?}").to_lowercase());
-        if trial.round() > 1 {
-            // Without hints, and what a fork has split or KSM has merged is whole again.
-            mapping.renew(trial.session)?;
-            quiet(&mapping)?;
-        }
-        fill(&mapping);
-        match case {
-            Case::Pinned => pinned(trial, &mapping, &hints)?,
-            Case::Forked => forked(trial, &mapping, &hints)?,
-            Case::Merged => merged(trial, &mapping)?,
-            Case::Inaccessible => inaccessible(trial, &mapping, &hints)?,
-            Case::HintedBefore => {
-                hints.hint(&mapping)?;
-                nothing(trial, &mapping, &hints)?;
+        for (at, &case) in cases(trial.kind).iter().enumerate() {
+            trial.variant(format!("{case:?}").to_lowercase());
+            if trial.round() > 1 || at > 0 {
+                // Without hints, and what a fork has split or KSM has merged is whole again.
+                mapping.renew(trial.session)?;
+                quiet(&mapping)?;
             }
-            Case::Hugetlb => {
-                nothing(trial, &mapping, &hints)?;
-                all_alone(trial, &mapping)?;
-            }
+            fill(&mapping);
+            one(trial, &mapping, &hints, case)?;
+            trial.hit();
         }
-        trial.hit();
     }
     Ok(())
+}
+
+fn one(
+    trial: &mut Trial<'_>,
+    mapping: &Mapping,
+    hints: &Hints<'_>,
+    case: Case,
+) -> Result<(), Stop> {
+    match case {
+        Case::Pinned => pinned(trial, mapping, hints),
+        Case::Forked => forked(trial, mapping, hints),
+        Case::Merged => merged(trial, mapping),
+        Case::Inaccessible => inaccessible(trial, mapping, hints),
+        Case::HintedBefore => {
+            hints.hint(mapping)?;
+            nothing(trial, mapping, hints)
+        }
+        Case::Hugetlb => {
+            nothing(trial, mapping, hints)?;
+            all_alone(trial, mapping)
+        }
+    }
 }
 
 /// HINT reports that it has changed nothing.
@@ -161,7 +170,8 @@ fn forked(trial: &mut Trial<'_>, mapping: &Mapping, hints: &Hints<'_>) -> Result
     Ok(())
 }
 
-/// KSM has merged the first two pages.
+/// KSM has merged the first two pages. While both are mapped, the merged page is also one that is
+/// shared copy-on-write; when one is dropped it is KSM's alone.
 fn merged(trial: &mut Trial<'_>, mapping: &Mapping) -> Result<(), Stop> {
     let Ok(ksm) = Ksm::run() else {
         trial.count("no_ksm", 1);
@@ -178,10 +188,9 @@ fn merged(trial: &mut Trial<'_>, mapping: &Mapping) -> Result<(), Stop> {
             .context("INSPECT")?;
     }
     if both {
-        // Only these: the advice has made a VMA of them.
-        let len = 2 * page_size();
-        let updated = trial.session.hint(0, mapping.addr(), len).context("HINT")?;
-        trial.same(LEFT_ALONE, mapping.addr(), "pages updated", 0, updated);
+        merged_alone(trial, mapping, "merged pages updated")?;
+        mapping.discard_pages(1, 1).context("MADV_DONTNEED")?;
+        merged_alone(trial, mapping, "merged pages mapped once, updated")?;
         trial.count("merged", 1);
     } else {
         trial.count("not_merged", 1);
@@ -189,6 +198,14 @@ fn merged(trial: &mut Trial<'_>, mapping: &Mapping) -> Result<(), Stop> {
     mapping
         .advise(0, 2, Advice::Unmergeable)
         .context("MADV_UNMERGEABLE")
+}
+
+/// HINT of the first two pages changes nothing. Only of these: the advice has made a VMA of them.
+fn merged_alone(trial: &mut Trial<'_>, mapping: &Mapping, what: &str) -> Result<(), Stop> {
+    let (addr, len) = (mapping.addr(), 2 * page_size());
+    let updated = trial.session.hint(0, addr, len).context("HINT")?;
+    trial.same(LEFT_ALONE, addr, what, 0, updated);
+    Ok(())
 }
 
 /// The VMA is inaccessible: no fault could tell a hint from it.

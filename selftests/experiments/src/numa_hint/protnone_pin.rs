@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use guplab::mapping::Protection;
 use guplab::oracle::{Evidence, SAME_DATA};
-use guplab::{Errno, Mapping, Pin, PinRequest, page_size};
+use guplab::{Delay, Errno, Mapping, Pin, PinRequest, Way, page_size};
 
 use super::act::Act;
 use super::hinting::{Faults, content, count_faults, fill, is_protnone, look};
@@ -46,48 +46,62 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     fill(&mapping);
     let faults = count_faults(trial.session, &mapping);
     let acts: Vec<Act> = Act::pins().collect();
+    let ways = Way::ALL.len();
     while trial.next_round() {
-        let act = acts[(trial.round() - 1) as usize % acts.len()];
-        let nr_pages = trial.rng.usize(1..=MOST);
-        let first = trial.rng.usize(0..=mapping.pages() - nr_pages);
-        trial.variant(format!("{}, pages {first}+{nr_pages}", act.name()));
-        protect(&mapping, Protection::None)?;
-        let seen = look(trial, &mapping, (first, nr_pages))?;
-        if !seen.iter().all(is_protnone) {
-            trial.count("not_mapped", 1);
+        // All flags in every round, and all ways in five.
+        let way = (trial.round() - 1) as usize % ways;
+        for &act in acts.iter().skip(way).step_by(ways) {
+            let nr_pages = trial.rng.usize(1..=MOST);
+            let first = trial.rng.usize(0..=mapping.pages() - nr_pages);
+            trial.variant(format!("{}, pages {first}+{nr_pages}", act.name()));
+            protect(&mapping, Protection::None)?;
+            let seen = look(trial, &mapping, (first, nr_pages))?;
+            if seen.iter().all(is_protnone) {
+                inaccessible(trial, &mapping, faults.as_ref(), act, (first, nr_pages))?;
+            } else {
+                trial.count("not_mapped", 1);
+            }
             protect(&mapping, Protection::ReadWrite)?;
-            continue;
         }
-        let before = Faults::read(faults.as_ref())?;
-        let started = Instant::now();
-        let pin = pin(trial, act, mapping.page_addr(first), nr_pages)?;
-        let took = started.elapsed();
-        let after = Faults::read(faults.as_ref())?;
-        trial.hit();
+    }
+    Ok(())
+}
 
-        trial.oracle.decide(FINITE, took < FINITE_TIME, || {
-            Evidence::at(mapping.page_addr(first)).detail(format!("it took {took:?}"))
+/// Pins inaccessible pages, and judges what comes of it.
+fn inaccessible(
+    trial: &mut Trial<'_>,
+    mapping: &Mapping,
+    faults: Option<&Delay<'_>>,
+    act: Act,
+    (first, nr_pages): (usize, usize),
+) -> Result<(), Stop> {
+    let addr = mapping.page_addr(first);
+    let before = Faults::read(faults)?;
+    let started = Instant::now();
+    let pin = pin(trial, act, addr, nr_pages)?;
+    let took = started.elapsed();
+    let after = Faults::read(faults)?;
+    trial.hit();
+
+    trial.oracle.decide(FINITE, took < FINITE_TIME, || {
+        Evidence::at(addr).detail(format!("it took {took:?}"))
+    });
+    let expected = act.in_prot_none(trial.kind.is_private());
+    trial.oracle.decide(RESULT, pin.is_some() == expected, || {
+        Evidence::at(addr).detail(format!("pinned: {}, expected {expected}", pin.is_some()))
+    });
+    if let Some(faults) = after.since(&before) {
+        trial.same(FAULTS, mapping.addr(), "hinting faults", 0, faults);
+    }
+    for page in look(trial, mapping, (first, nr_pages))? {
+        let stays = page.mapped().is_none() || is_protnone(&page);
+        trial.oracle.decide(STAYS, stays, || {
+            Evidence::at(page.0.addr as usize).detail(page.to_string())
         });
-        let expected = act.in_prot_none(trial.kind.is_private());
-        trial.oracle.decide(RESULT, pin.is_some() == expected, || {
-            Evidence::at(mapping.page_addr(first))
-                .detail(format!("pinned: {}, expected {expected}", pin.is_some()))
-        });
-        if let Some(faults) = after.since(&before) {
-            trial.same(FAULTS, mapping.addr(), "hinting faults", 0, faults);
-        }
-        for page in look(trial, &mapping, (first, nr_pages))? {
-            let stays = page.mapped().is_none() || is_protnone(&page);
-            trial.oracle.decide(STAYS, stays, || {
-                Evidence::at(page.0.addr as usize).detail(page.to_string())
-            });
-        }
-        if let Some(pin) = &pin {
-            trial.count("pinned_by_force", 1);
-            judge_pin(trial, pin, first)?;
-        }
-        drop(pin);
-        protect(&mapping, Protection::ReadWrite)?;
+    }
+    if let Some(pin) = &pin {
+        trial.count("pinned_by_force", 1);
+        judge_pin(trial, pin, first)?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ mod sharing;
 mod splitting;
 pub mod table_free_vs_pinning;
 pub mod table_retract_vs_pinning;
+pub mod truncate_held_pin;
 pub mod truncate_vs_pinning;
 pub mod unshare_vs_pinning;
 pub mod zap_huge_vs_pinning;
@@ -36,6 +37,7 @@ pub const ALL: &[Experiment] = &[
     pmd_split_vs_pinning::EXPERIMENT,
     folio_split_vs_pinning::EXPERIMENT,
     deferred_split_vs_pinning::EXPERIMENT,
+    truncate_held_pin::EXPERIMENT,
     truncate_vs_pinning::EXPERIMENT,
     unshare_vs_pinning::EXPERIMENT,
     futex_vs_change::EXPERIMENT,
