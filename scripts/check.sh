@@ -171,6 +171,10 @@ uapi_document() {
 not_for_patches='
 FILE_PATH_CHANGES         there is no MAINTAINERS entry for a patch that stays outside
 EMBEDDED_FUNCTION_NAME    texts name the functions that they are about
+MACRO_ARG_UNUSED          each expansion of a list of steps uses some of its columns
+TRAILING_SEMICOLON        a list of steps expands to declarations
+MULTISTATEMENT_MACRO_USE_DO_WHILE  the same
+AVOID_BUG                 a VM_BUG_ON() of the kernel's gets a condition
 '
 
 patches() {

@@ -31,9 +31,9 @@ pub enum Event {
     },
     /// The hunt for a mutant begins.
     Begin {
-        /// The name of the step, of the pair, or [`CONTROL`].
+        /// The name of the step, of the pair, or "control".
         target: String,
-        /// Who hunts: [`GUPLAB`], or the name of an in-tree test.
+        /// Who hunts: "guplab", or the name of an in-tree test.
         by: String,
         /// The seed.
         seed: u64,
