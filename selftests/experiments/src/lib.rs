@@ -17,6 +17,7 @@ pub mod gup_collapse;
 mod hammering;
 pub mod known;
 pub mod ktap;
+mod lockstep;
 pub mod machine;
 pub mod numa_hint;
 pub mod reach;

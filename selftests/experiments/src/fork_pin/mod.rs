@@ -3,6 +3,7 @@
 
 mod aftermath;
 pub mod clone_held_pin;
+pub mod fault_vs_fault;
 pub mod fork_held_pin;
 pub mod fork_pin_stress;
 pub mod fork_remote_pin;
@@ -37,6 +38,7 @@ pub const ALL: &[Experiment] = &[
     untouched_pin::EXPERIMENT,
     fork_remote_pin::EXPERIMENT,
     fork_while_writing::EXPERIMENT,
+    fault_vs_fault::EXPERIMENT,
     fork_vs_fast_pin::EXPERIMENT,
     fork_vs_slow_pin::EXPERIMENT,
     fork_vs_pin_of_pmd::EXPERIMENT,
