@@ -16,6 +16,7 @@ pub mod fork_while_writing;
 mod fork_window;
 pub mod ksm_held_pin;
 pub mod ksm_vs_pin;
+pub mod ksm_vs_stores;
 pub mod lazyfree_held_pin;
 pub mod migrate_vs_pin;
 pub mod move_held_pin;
@@ -24,6 +25,7 @@ mod moving;
 pub mod pin_inside_fork;
 mod pins;
 pub mod reclaim_vs_pin;
+pub mod reclaim_vs_stores;
 pub mod untouched_pin;
 
 use crate::Experiment;
@@ -47,6 +49,8 @@ pub const ALL: &[Experiment] = &[
     migrate_vs_pin::EXPERIMENT,
     reclaim_vs_pin::EXPERIMENT,
     lazyfree_held_pin::EXPERIMENT,
+    reclaim_vs_stores::EXPERIMENT,
     ksm_held_pin::EXPERIMENT,
     ksm_vs_pin::EXPERIMENT,
+    ksm_vs_stores::EXPERIMENT,
 ];
