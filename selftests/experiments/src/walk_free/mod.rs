@@ -10,6 +10,7 @@ pub mod futex_across_processes;
 pub mod futex_vs_change;
 mod futexes;
 pub mod move_vs_pinning;
+pub mod move_vs_stores;
 pub mod pin_and_look;
 pub mod pmd_split_vs_pinning;
 mod provenance;
@@ -34,6 +35,7 @@ pub const ALL: &[Experiment] = &[
     table_retract_vs_pinning::EXPERIMENT,
     zap_huge_vs_pinning::EXPERIMENT,
     move_vs_pinning::EXPERIMENT,
+    move_vs_stores::EXPERIMENT,
     pmd_split_vs_pinning::EXPERIMENT,
     folio_split_vs_pinning::EXPERIMENT,
     deferred_split_vs_pinning::EXPERIMENT,
