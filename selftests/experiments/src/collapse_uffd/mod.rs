@@ -4,6 +4,7 @@
 //! Most experiments are a `race::Race`: who collapses, and what is put into the page table. Where
 //! `held` is in the name, or nothing is put, nobody races: it is there before.
 
+mod collapse_anon_wp;
 mod collapse_uffd_missing;
 mod collapser;
 mod cow;
@@ -35,6 +36,7 @@ pub const ALL: &[Experiment] = &[
     uffd_wp::BY_CALLER,
     uffd_wp::BY_KHUGEPAGED,
     uffd_wp::BY_OTHER,
+    collapse_anon_wp::EXPERIMENT,
     guard::BY_CALLER,
     guard::WATCHED,
     guard::BY_KHUGEPAGED,

@@ -7,7 +7,10 @@
 //!   folio_maybe_dma_pinned(): EBUSY
 //!   the entry is cleared, so that GUP-fast finds none
 //!   folio_maybe_dma_pinned(): the entry is put back, EBUSY
+//!   on to the next base page, of which only the second question is asked
 //! ```
+//!
+//! Of some base pages those before the pinned one are moved.
 
 use guplab::oracle::{Evidence, SAME_DATA, SAME_PAGE};
 use guplab::uffd::{Faults, Feature, Uffd};
@@ -39,7 +42,7 @@ fn fits(kind: Kind) -> Result<(), &'static str> {
     }
 }
 
-const REFUSED: &str = "UFFDIO_MOVE of a pinned page says EBUSY";
+const REFUSED: &str = "UFFDIO_MOVE comes to an end at a pinned page: EBUSY if it is the first";
 const NOT_THERE: &str = "what was not moved is not at the new address";
 const MOVED: &str = "what was moved is at the new address, and at no other";
 
@@ -49,6 +52,9 @@ const WAYS: [(Way, u32); 3] = [
     (Way::Pin, sys::GUPLAB_PIN_WRITE),
     (Way::PinFast, 0),
 ];
+
+/// The most base pages that are moved at a time.
+const MOST: usize = 8;
 
 /// What is moved, and to where, in pages.
 #[derive(Clone, Copy, Debug)]
@@ -80,11 +86,14 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
                 to: half,
                 nr_pages: half,
             },
-            _ => Move {
-                from: trial.rng.usize(0..half),
-                to: half + trial.rng.usize(0..half),
-                nr_pages: 1,
-            },
+            _ => {
+                let nr_pages = trial.rng.usize(1..=MOST);
+                Move {
+                    from: trial.rng.usize(0..half - nr_pages),
+                    to: half + trial.rng.usize(0..half - nr_pages),
+                    nr_pages,
+                }
+            }
         };
         let (way, flags) = WAYS[(trial.round() - 1) as usize % WAYS.len()];
         let pinned = task.from + trial.rng.usize(0..task.nr_pages);
@@ -94,23 +103,40 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         ));
         let request = PinRequest::new(mapping.page_addr(pinned), 1, way, flags);
         let pin = trial.session.pin(&request).context("pin")?;
-        let refused = uffd.move_pages(&mapping, task.to, task.from, task.nr_pages);
-        judge_pinned(trial, (&mapping, &pin), task, refused)?;
+        // A huge page is moved whole, or not at all.
+        let before = match trial.kind {
+            Kind::AnonThp => 0,
+            _ => pinned - task.from,
+        };
+        let returned = uffd.move_pages(&mapping, task.to, task.from, task.nr_pages);
+        let is_left = judge_pinned(trial, (&mapping, &pin), (task, before), returned)?;
         drop(pin);
-        if refused.is_err() && move_unpinned(trial, (&mapping, &uffd), task, seed)? {
+        let rest = Move {
+            from: task.from + before,
+            to: task.to + before,
+            nr_pages: task.nr_pages - before,
+        };
+        if is_left && move_unpinned(trial, (&mapping, &uffd), rest, seed)? {
             trial.hit();
         }
     }
     Ok(())
 }
 
+/// Returns whether all before the pinned page was moved, and nothing else.
 fn judge_pinned(
     trial: &mut Trial<'_>,
     (mapping, pin): (&Mapping, &Pin<'_>),
-    task: Move,
+    (task, before): (Move, usize),
     returned: guplab::Result<usize>,
-) -> Result<(), Stop> {
-    let is_refused = returned == Err(Errno::BUSY);
+) -> Result<bool, Stop> {
+    let moved = returned.map_or(0, |bytes| bytes / page_size());
+    let is_refused = match returned {
+        // A page that the kernel itself has in hand for a moment may have been the end of it.
+        Ok(_) => moved <= before,
+        Err(Errno::AGAIN) => before > 0,
+        Err(error) => error == Errno::BUSY,
+    };
     trial.oracle.decide(REFUSED, is_refused, || {
         Evidence::at(pin.addr()).detail(format!("it returned {returned:?}"))
     });
@@ -123,9 +149,10 @@ fn judge_pinned(
                 check.differs, check.absent
             ))
     });
-    let entry = mapping.pagemap(task.to).context("pagemap")?;
+    let there = task.to + before;
+    let entry = mapping.pagemap(there).context("pagemap")?;
     trial.oracle.decide(NOT_THERE, !entry.is_present(), || {
-        Evidence::at(mapping.page_addr(task.to)).detail(format!("pagemap is {:#x}", entry.0))
+        Evidence::at(mapping.page_addr(there)).detail(format!("pagemap is {:#x}", entry.0))
     });
     let word = trial.rng.u64(..);
     // Anonymous memory was stored to before it was pinned: a store now goes to the same page.
@@ -133,7 +160,7 @@ fn judge_pinned(
     let seen = pin.read_word(0).context("DMA from the page")?;
     let what = "at the address, then through the pin";
     trial.same(SAME_DATA, pin.addr(), what, word, seen);
-    Ok(())
+    Ok(moved == before)
 }
 
 /// Moves what nobody pins any more, and returns whether that worked.
