@@ -174,7 +174,7 @@ EMBEDDED_FUNCTION_NAME    texts name the functions that they are about
 MACRO_ARG_UNUSED          each expansion of a list of steps uses some of its columns
 TRAILING_SEMICOLON        a list of steps expands to declarations
 MULTISTATEMENT_MACRO_USE_DO_WHILE  the same
-AVOID_BUG                 a VM_BUG_ON() of the kernel's gets a condition
+AVOID_BUG                 a VM_BUG_ON() that is there gets a condition
 '
 
 patches() {

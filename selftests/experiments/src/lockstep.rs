@@ -53,6 +53,8 @@ impl Lockstep {
                 if now > *end.get_or_insert(now + LIMIT) {
                     self.is_broken.store(true, Ordering::SeqCst);
                 }
+                // The other one may need this very CPU.
+                std::thread::yield_now();
             }
             std::hint::spin_loop();
         }
