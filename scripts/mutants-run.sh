@@ -13,6 +13,8 @@ shift 2
 journal=$dir/journal.jsonl
 # A guest that writes nothing for so long, in seconds, hangs: longer than an in-tree test may take.
 silence=300
+# A campaign may take as long as it wants: its end would be taken for the end of the kernel.
+export GUPLAB_TIMEOUT=86400
 # What asks for another kernel: see "guplab mutants run".
 again=75
 
