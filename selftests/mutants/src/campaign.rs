@@ -227,6 +227,7 @@ impl Campaign {
             budget: turn.budget,
             // Equal seeds have equal schedules: each pass needs one of its own.
             seed: seed.wrapping_mul(100).wrapping_add(turn.pass),
+            aim: self.options.aim && turn.is_aimed(),
             ..self.options.clone()
         }
     }

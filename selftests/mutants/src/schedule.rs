@@ -23,8 +23,16 @@ const PASSES_BEFORE_OTHERS: u64 = 3;
 pub(crate) struct Turn {
     pub(crate) case: Case,
     pub(crate) budget: Budget,
-    /// Which pass it belongs to: another one needs another seed.
+    /// Which pass it belongs to: another one needs another seed. Every second one holds nobody: what
+    /// is aimed at is not everything that there is.
     pub(crate) pass: u64,
+}
+
+impl Turn {
+    /// Whether delay points hold the actors.
+    pub(crate) fn is_aimed(&self) -> bool {
+        self.pass % 2 == 0
+    }
 }
 
 /// The cases that look at what a target loses: in the order of its list, each experiment once before
