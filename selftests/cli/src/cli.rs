@@ -164,6 +164,9 @@ pub(crate) struct MutantsRunArgs {
     /// A directory with programs of tools/testing/selftests/mm, which hunt as well
     #[arg(long, value_name = "DIR")]
     pub(crate) in_tree: Option<PathBuf>,
+    /// Leave the hunting to them
+    #[arg(long, requires = "in_tree")]
+    pub(crate) in_tree_only: bool,
     /// Go on with this journal, or begin it
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,

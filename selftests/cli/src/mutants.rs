@@ -85,6 +85,7 @@ fn run(args: &MutantsRunArgs, out: &mut impl Write) -> anyhow::Result<u8> {
             program: PROGRAM,
         },
         keeps_kernel: args.keep_kernel,
+        experiments: !args.in_tree_only,
         programs: args
             .in_tree
             .as_deref()

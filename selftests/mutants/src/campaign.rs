@@ -45,6 +45,8 @@ pub struct Campaign {
     pub options: Options,
     /// How long things may take.
     pub budgets: Budgets,
+    /// Whether experiments are run against each mutant.
+    pub experiments: bool,
     /// In-tree tests that are run against each mutant, too.
     pub programs: Vec<Program>,
     /// Whether a kernel in which a mutant was noticed is used for the next one. What the mutant has
@@ -78,7 +80,7 @@ impl Campaign {
                 return Ok(Ended::Broken);
             }
         }
-        for seed in (0..self.options.seeds).map(|n| self.options.seed.wrapping_add(n)) {
+        for seed in (0..self.seeds()).map(|n| self.options.seed.wrapping_add(n)) {
             for target in &self.targets {
                 if is_over(journal, target.name, GUPLAB, seed) {
                     continue;
@@ -98,9 +100,17 @@ impl Campaign {
         Ok(Ended::Done)
     }
 
+    /// Hunts by experiments for each mutant.
+    fn seeds(&self) -> u64 {
+        match self.experiments {
+            true => self.options.seeds,
+            false => 0,
+        }
+    }
+
     /// Hunts in all.
     fn count(&self) -> u64 {
-        let by_us = self.targets.len() as u64 * self.options.seeds;
+        let by_us = self.targets.len() as u64 * self.seeds();
         let by_programs = (self.targets.len() * self.programs.len()) as u64;
         by_us + by_programs + u64::from(self.budgets.control.is_some())
     }
@@ -268,9 +278,17 @@ impl Campaign {
                 symptom,
                 round: None,
             })?;
+            let was_noticed = !complaints.is_empty() || said.worse_than(&before).is_some();
+            if was_noticed && complaints.is_empty() {
+                // What fails at times does so without a mutant, too.
+                let again = program
+                    .run(self.budgets.program)
+                    .with_context(|| name.to_owned())?;
+                let symptom = again.worse_than(&before);
+                journal.note(Event::Again { symptom })?;
+            }
             end(journal, started, None)?;
             say(&told(journal));
-            let was_noticed = !complaints.is_empty() || said.worse_than(&before).is_some();
             if was_noticed && !self.keeps_kernel || !complaints.is_empty() {
                 return Ok(Kernel::Broken);
             }

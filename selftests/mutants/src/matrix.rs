@@ -105,6 +105,12 @@ impl Cell {
         killers.into_iter().map(|(case, _)| case).collect()
     }
 
+    /// The first kill that was one: not what was noticed with the step in force, too.
+    pub fn first_kill(&self) -> Option<&Kill> {
+        let is_true = |kill: &&Kill| !matches!(kill.again, Some(Some(_)));
+        self.kills.iter().find(is_true)
+    }
+
     /// Kills that were none: the same was noticed with the step in force.
     fn false_kills(&self) -> impl Iterator<Item = &Kill> {
         let is_false = |kill: &&Kill| matches!(kill.again, Some(Some(_)));
@@ -119,6 +125,9 @@ impl Row {
         if !cell.was_tried() {
             return match &cell.skipped {
                 Some(reason) => Outcome::Skip(reason.clone()),
+                None if !self.in_tree.is_empty() => {
+                    Outcome::Skip("only in-tree tests hunted for it".into())
+                }
                 None => Outcome::Fail(vec!["nobody hunted for it".into()]),
             };
         }

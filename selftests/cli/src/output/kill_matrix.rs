@@ -57,7 +57,7 @@ fn table(matrix: &Matrix) -> Table {
     for row in &matrix.rows {
         let mut cells = vec![row.name.clone(), row.class.name().to_owned()];
         cells.extend(figures(&row.guplab));
-        let of = |&name: &&str| row.in_tree.get(name).map_or("-".to_owned(), verdict);
+        let of = |&name: &&str| row.in_tree.get(name).map_or("-".to_owned(), in_tree);
         cells.extend(programs.iter().map(of));
         let first = row.guplab.kills.first();
         cells.push(first.map_or(String::new(), |kill| kill.symptom.clone()));
@@ -77,9 +77,22 @@ fn figures(cell: &Cell) -> [String; 4] {
             .first()
             .map_or_else(none, |&case| case.to_owned()),
         rounds.min().map_or_else(none, |round| round.to_string()),
-        cell.median()
-            .map_or_else(none, |seconds| format!("{seconds:.1}")),
+        match cell.median() {
+            Some(seconds) => format!("{seconds:.1}"),
+            None if cell.was_tried() => format!("> {:.0}", cell.seconds / cell.hunts as f64),
+            None => none(),
+        },
     ]
+}
+
+/// What became of a mutant in the hands of an in-tree test, which has one run.
+fn in_tree(cell: &Cell) -> String {
+    let verdict = match cell.first_kill() {
+        Some(_) => "killed",
+        None if cell.was_tried() => "survived",
+        None => "-",
+    };
+    verdict.to_owned()
 }
 
 /// What became of a mutant in the hands of one hunter.

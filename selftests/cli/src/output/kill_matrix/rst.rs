@@ -4,9 +4,9 @@
 use std::io::{self, Write};
 
 use guplab::Outcome;
-use guplab_mutants::{Class, Matrix, Row, Step, Steps};
+use guplab_mutants::{Cell, Class, Kill, Matrix, Row, Step, Steps};
 
-use super::{figures, verdict};
+use super::{figures, in_tree};
 use crate::output::table::Table;
 
 /// Writes what became of the mutants.
@@ -19,14 +19,16 @@ pub(crate) fn matrix(out: &mut impl Write, matrix: &Matrix) -> io::Result<()> {
     survivors(out, matrix)?;
     heading(out, "Symptoms", '=')?;
     for row in &matrix.rows {
-        if let Some(kill) = row.guplab.kills.first() {
-            writeln!(out, "``{}``", row.name)?;
-            writeln!(
-                out,
-                "  {}: ``{}``\n",
-                kill.case,
-                kill.symptom.replace('`', "'")
-            )?;
+        let by_us = row.guplab.kills.first();
+        let by_them = row.in_tree.values().filter_map(Cell::first_kill);
+        let kills: Vec<&Kill> = by_us.into_iter().chain(by_them).collect();
+        if kills.is_empty() {
+            continue;
+        }
+        writeln!(out, "``{}``", row.name)?;
+        for kill in kills {
+            let symptom = kill.symptom.replace('`', "'");
+            writeln!(out, "  {}: ``{symptom}``\n", kill.case)?;
         }
     }
     Ok(())
@@ -106,7 +108,7 @@ fn the_matrix(matrix: &Matrix) -> Table {
     for row in &matrix.rows {
         let mut cells = vec![format!("``{}``", row.name), row.class.name().to_owned()];
         cells.extend(figures(&row.guplab));
-        let of = |&name: &&str| row.in_tree.get(name).map_or("-".to_owned(), verdict);
+        let of = |&name: &&str| row.in_tree.get(name).map_or("-".to_owned(), in_tree);
         cells.extend(programs.iter().map(of));
         table.row(cells);
     }
