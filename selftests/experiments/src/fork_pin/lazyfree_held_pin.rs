@@ -35,7 +35,8 @@ pub const EXPERIMENT: Experiment = Experiment {
     run,
 };
 
-fn is_lazyfree(kind: Kind) -> Result<(), &'static str> {
+/// For [`Experiment::fits`]: kinds that MADV_FREE takes.
+pub(super) fn is_lazyfree(kind: Kind) -> Result<(), &'static str> {
     match kind {
         Kind::Shmem | Kind::ShmemThp | Kind::PrivateShmem => {
             Err("MADV_FREE is for anonymous mappings")

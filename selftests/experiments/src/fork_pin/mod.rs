@@ -18,6 +18,7 @@ pub mod ksm_held_pin;
 pub mod ksm_vs_pin;
 pub mod ksm_vs_stores;
 pub mod lazyfree_held_pin;
+pub mod lazyfree_vs_pin;
 pub mod migrate_vs_pin;
 pub mod move_held_pin;
 mod move_window;
@@ -49,6 +50,7 @@ pub const ALL: &[Experiment] = &[
     migrate_vs_pin::EXPERIMENT,
     reclaim_vs_pin::EXPERIMENT,
     lazyfree_held_pin::EXPERIMENT,
+    lazyfree_vs_pin::EXPERIMENT,
     reclaim_vs_stores::EXPERIMENT,
     ksm_held_pin::EXPERIMENT,
     ksm_vs_pin::EXPERIMENT,
