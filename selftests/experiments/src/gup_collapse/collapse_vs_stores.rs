@@ -21,7 +21,7 @@
 //!
 //! Of shared memory try_to_unmap_one() unmaps the pages one by one (window 3), one flush for all
 //! follows, then the copy; the faults wait for the lock of the folio, old or new. When
-//! retract_page_tables() clears the PMD, again with pmdp_collapse_flush(), the copy is done.
+//! retract_page_tables() clears the PMD, again with pmdp_collapse_flush(), the copy is done (window 4).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -47,8 +47,8 @@ const FAULT: Side = Side {
 
 /// Windows 1 and 2.
 const ANON: &[Window] = &[PMD_CLEARED, COPIED];
-/// Windows 1 and 3.
-const SHMEM: &[Window] = &[PMD_CLEARED, UNMAPPED];
+/// Windows 1, 3 and 4.
+const SHMEM: &[Window] = &[PMD_CLEARED, UNMAPPED, CACHE_COPIED];
 
 const PMD_CLEARED: Window = Window {
     first: FAULT,
@@ -68,13 +68,19 @@ const UNMAPPED: Window = Window {
     about: "a store faults when collapse of page cache has unmapped the page",
 };
 
+const CACHE_COPIED: Window = Window {
+    first: FAULT,
+    second: step(Point::PmdpCollapseFlush, At::Entry),
+    about: "a store faults when collapse of page cache has copied the page already",
+};
+
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     family: Family::GupCollapse,
     name: "collapse_vs_stores",
     about: NO_STORE_LOST,
     hit: "a store to the first page faults while collapse is at one of its steps",
-    windows: &[PMD_CLEARED, COPIED, UNMAPPED],
+    windows: &[PMD_CLEARED, COPIED, UNMAPPED, CACHE_COPIED],
     fits: collapsible,
     run,
 };

@@ -36,7 +36,9 @@ impl Pinner {
         let pages = mapping.pages();
         let is_held = trial.rng.bool();
         let (first, nr_pages) = match trial.rng.u8(0..4) {
-            // Pages of a file are unmapped one by one, and the first one is aimed at.
+            // Pages of a file are unmapped one by one, and the first one is aimed at. References to
+            // all others were counted once when it comes to that one, and will be once more.
+            0 if trial.kind == Kind::Shmem => (trial.rng.usize(1..pages), 1),
             _ if trial.kind == Kind::Shmem => (0, 1),
             // Collapse looks at the first page first: its references are checked the earliest.
             0 => (0, 1),
