@@ -6,6 +6,7 @@
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
+. "$(dirname "$0")/apt-archive.sh"
 
 programs="cow gup_longterm khugepaged"
 kdir=$1 dir=$2
@@ -22,19 +23,44 @@ case $LLVM in
 *) cc=${LLVM}clang ;;
 esac
 
+# The tests of cow that pin for writing do so by io_uring. Prints where liburing is unpacked.
+liburing() {
+	local version sum entry unpacked
+	archive_update
+	# The oldest one links with every C library.
+	read -r version sum <<<"$(archive_versions liburing-dev | tail -n 1)"
+	[ -n "$version" ] || die "there is no liburing-dev in the Debian archive"
+	entry=toolchain/liburing-$version-$(echo "$sum" | key)
+	is_cached "$entry" || lock_cache "$entry"
+	if ! is_cached "$entry"; then
+		unpacked=$(new_entry "$entry")
+		archive_unpack liburing-dev "$version" "$unpacked"
+		echo "liburing-dev $version $sum" | keep_entry "$entry"
+	fi
+	printf '%s\n' "$GUPLAB_CACHE/$entry/usr"
+}
+
 mkdir -p "$dir"
 log=$dir/build.log
+with_uring=()
+if command -v apt-get >/dev/null; then
+	uring=$(liburing)
+	with_uring=(-isystem "$uring/include" "$(find "$uring/lib" -name liburing.a)")
+else
+	say "no apt-get to fetch liburing with: cow and gup_longterm without the tests that need it"
+fi
 headers() {
 	make -s -C "$source" "O=$dir/headers.build" "LLVM=$LLVM" "INSTALL_HDR_PATH=$dir/headers" \
 		headers_install
 }
 quietly "$log" "installing the kernel's headers" headers
-# What the Makefile there would find out. Nothing here needs liburing.
-: >"$dir/headers/include/local_config.h"
+# What the Makefile there would find out.
+echo "${with_uring:+#define LOCAL_CONFIG_HAVE_LIBURING 1}" >"$dir/headers/include/local_config.h"
 for program in $programs; do
 	quietly "$log" "building $program" "$cc" -static -O2 -w -D_GNU_SOURCE= \
 		-isystem "$dir/headers/include" -I "$source/tools/include/uapi" \
 		-I "$tests" -I "$tests/mm" "$tests/mm/$program.c" \
-		"$tests/mm/vm_util.c" "$tests/mm/hugepage_settings.c" -o "$dir/$program" -lrt -lpthread
+		"$tests/mm/vm_util.c" "$tests/mm/hugepage_settings.c" -o "$dir/$program" \
+		"${with_uring[@]}" -lrt -lpthread
 done
 rm -rf "$dir/headers" "$dir/headers.build" "$log"
