@@ -43,6 +43,8 @@ enum Place {
     Untold,
     /// This one, an address.
     Addr(usize),
+    /// All that one PMD maps, from this one on.
+    Pmd(usize),
     /// These two: the first address, and the one behind the last.
     Range(usize, usize),
     /// The VMA.
@@ -60,7 +62,7 @@ pub(super) struct Point {
 const fn point(function: &'static CStr, whose: Whose, place: Place) -> Point {
     // Evaluated when the table is compiled: a probe reads no other arguments.
     let last = match (place, whose) {
-        (Place::Addr(at), _) => at,
+        (Place::Addr(at) | Place::Pmd(at), _) => at,
         (Place::Range(from, to), _) => {
             if from > to {
                 from
@@ -86,7 +88,7 @@ static FUNCTIONS: [Point; uapi::GUPLAB_POINT_NOTIFIER as usize] = [
     point(c"gup_fast_folio_allowed", Whose::Untold, Place::Untold),
     point(c"gup_put_folio", Whose::Untold, Place::Untold),
     point(c"__gup_longterm_locked", Whose::Mm(0), Place::Addr(1)),
-    point(c"pmdp_collapse_flush", Whose::Vma(0), Place::Addr(1)),
+    point(c"pmdp_collapse_flush", Whose::Vma(0), Place::Pmd(1)),
     point(c"tlb_remove_table_sync_one", Whose::Untold, Place::Untold),
     point(c"clear_ptes", Whose::Mm(0), Place::Addr(1)),
     point(c"try_collapse_pte_mapped_thp", Whose::Mm(0), Place::Addr(1)),
@@ -97,7 +99,7 @@ static FUNCTIONS: [Point; uapi::GUPLAB_POINT_NOTIFIER as usize] = [
     point(c"mfill_atomic_install_pte", Whose::Vma(1), Place::Addr(2)),
     point(c"mfill_atomic_pte_zeropage", Whose::Untold, Place::Untold),
     point(c"guard_install_pte_entry", Whose::Untold, Place::Addr(1)),
-    point(c"zap_huge_pmd", Whose::Vma(1), Place::Addr(3)),
+    point(c"zap_huge_pmd", Whose::Vma(1), Place::Pmd(3)),
     point(c"tlb_remove_table", Whose::Untold, Place::Untold),
     point(c"pte_free_defer", Whose::Mm(0), Place::Untold),
     point(c"change_protection", Whose::Vma(1), Place::Range(2, 3)),
@@ -113,6 +115,7 @@ static FUNCTIONS: [Point; uapi::GUPLAB_POINT_NOTIFIER as usize] = [
     point(c"lock_vma_under_rcu", Whose::Mm(0), Place::Addr(1)),
     point(c"pte_offset_map_rw_nolock", Whose::Mm(0), Place::Addr(2)),
     point(c"userfaultfd_register_range", Whose::Vma(1), Place::Vma),
+    point(c"__pte_offset_map", Whose::Untold, Place::Addr(1)),
 ];
 
 /// The number of a delay point, checked.
@@ -192,6 +195,9 @@ impl Point {
         };
         let range = match (self.place, self.whose) {
             (Place::Addr(at), _) => Some((args[at], args[at].saturating_add(1))),
+            (Place::Pmd(at), _) => {
+                Some((args[at], args[at].saturating_add(bindings::GUPLAB_PMD_SIZE)))
+            }
             (Place::Range(from, to), _) => Some((args[from], args[to])),
             (Place::Vma, Whose::Vma(at)) => {
                 // SAFETY: As above.

@@ -603,6 +603,8 @@ struct guplab_stats {
  *	locked: by collapse between its check and its removal of a page table of a file, and by
  *	every page fault
  * @GUPLAB_POINT_USERFAULTFD_REGISTER_RANGE: mm/userfaultfd.c: UFFDIO_REGISTER
+ * @GUPLAB_POINT_PTE_OFFSET_MAP: mm/pgtable-generic.c __pte_offset_map(): a page table is looked up,
+ *	by fast GUP with interrupts off, and no entry of it has been read yet
  * @GUPLAB_POINT_NOTIFIER: the MMU notifiers of the process: entry is invalidate_range_start(),
  *	return is invalidate_range_end()
  * @GUPLAB_NR_POINTS: how many there are
@@ -639,6 +641,7 @@ enum guplab_point {
 	GUPLAB_POINT_LOCK_VMA,
 	GUPLAB_POINT_PTE_OFFSET_MAP_RW_NOLOCK,
 	GUPLAB_POINT_USERFAULTFD_REGISTER_RANGE,
+	GUPLAB_POINT_PTE_OFFSET_MAP,
 	GUPLAB_POINT_NOTIFIER,
 	GUPLAB_NR_POINTS,
 };

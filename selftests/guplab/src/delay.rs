@@ -106,6 +106,8 @@ points! {
         "collapse of file memory looks up, for the second time, the page table that it removes",
     UserfaultfdRegisterRange GUPLAB_POINT_USERFAULTFD_REGISTER_RANGE "userfaultfd_register_range"
         "UFFDIO_REGISTER",
+    PteOffsetMap GUPLAB_POINT_PTE_OFFSET_MAP "__pte_offset_map"
+        "a page table is looked up, and none of its entries read yet",
     Notifier GUPLAB_POINT_NOTIFIER "mmu_notifier"
         "MMU notifiers: entry is invalidate_range_start, return is invalidate_range_end",
 }
