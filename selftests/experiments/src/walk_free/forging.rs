@@ -2,41 +2,78 @@
 //! Bait for a walker of a freed page table: memory that is taken as soon as something is freed,
 //! full of words that look like page-table entries.
 //!
-//! A page table that is freed too early is soon used again: as ordinary memory, or as another page
-//! table. So new memory is touched in places that need new page tables, and filled with entries
-//! that all map one page, the canary, which is mapped nowhere else.
+//! A page table that is freed too early is soon used again: as ordinary memory, as another page
+//! table, or as a page of the kernel's own. So a pipe is written to, and new memory is touched in
+//! places that need new page tables. Both are filled with entries that all map one page, the canary,
+//! which is mapped nowhere else, or with entries that make a page fault fail.
 
 use guplab::address::Range;
 use guplab::oracle::Evidence;
 use guplab::{Pin, PinRequest, Session, Way, page_size, sys};
 
+use super::pipes::Pipe;
 use crate::trial::Context;
 use crate::{Stop, Trial};
 
 /// Decided about every pin.
 pub(super) const NO_CANARY: &str = "no pin returns a page that only forged entries map";
 
+/// Decided about every round: nobody but this process has the pipe.
+const PIPE_KEEPS: &str = "a pipe gives back what was written into it";
+
 /// New page tables that are taken each time.
 const TABLES: usize = 4;
 /// Pages that are taken for each of them.
 const PAGES: usize = 4;
 
-/// The memory, and the canary.
+/// What the words are, were they entries of a page table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forged {
+    /// They map the canary for everybody: a walk takes it.
+    Canary,
+    /// The same, but nobody has used them yet: a page fault notes in them that it has.
+    Unused,
+    /// Memory that was lost: a page fault fails.
+    Poison,
+    /// They map what is behind all memory: who looks for the page of it finds nothing there.
+    Nowhere,
+}
+
+impl Forged {
+    fn word(self, canary: u64) -> u64 {
+        // Present, writable, for users on x86; elsewhere it is just a word that nobody else writes.
+        let unused = canary << 12 | 0x7;
+        // Accessed and dirty.
+        let used = 0x60;
+        match self {
+            Forged::Canary => unused | used,
+            Forged::Nowhere => 1 << 45 | 0x7 | used,
+            Forged::Unused => unused,
+            Forged::Poison => POISON.unwrap_or(unused),
+        }
+    }
+}
+
+/// A PTE marker: a swap entry of the last type, 31, with PTE_MARKER_POISONED for its offset. A fault
+/// takes it as it is, and doesn't look at the page table again (handle_pte_marker()).
+const POISON: Option<u64> = if cfg!(target_arch = "x86_64") {
+    Some(31 << 59 | !2 << 14 >> 5)
+} else if cfg!(target_arch = "aarch64") {
+    Some(31 << 6 | 2 << 12)
+} else {
+    None
+};
+
+/// The memory, the pipe, and the canary.
 #[derive(Debug)]
 pub(super) struct Forger<'s> {
+    pipe: Pipe,
     bait: Range,
     pmd_size: usize,
     canary: u64,
     // It must stay where it is, or somebody else could rightly get its page frame.
     _held: Pin<'s>,
     _canary: Range,
-}
-
-/// A word that maps a page for everybody, were it an entry of a page table.
-fn entry(frame: u64) -> u64 {
-    // Present, writable, for users, accessed and dirty on x86; elsewhere it is just a word that
-    // nobody else writes.
-    frame << 12 | 0x67
 }
 
 impl<'s> Forger<'s> {
@@ -52,6 +89,7 @@ impl<'s> Forger<'s> {
         bait.advise(0, bait.len(), libc::MADV_NOHUGEPAGE)
             .context("MADV_NOHUGEPAGE")?;
         Ok(Forger {
+            pipe: Pipe::new().context("a pipe")?,
             bait,
             pmd_size,
             canary: frame,
@@ -61,15 +99,18 @@ impl<'s> Forger<'s> {
     }
 
     /// Takes memory and fills it, at the same place below each page table as `page`.
-    pub(super) fn fill(&self, page: usize) {
+    pub(super) fn fill(&mut self, page: usize, forged: Forged) {
+        let word = forged.word(self.canary);
+        // First, while the page tables that were freed are what this CPU takes next.
+        self.pipe.fill(word);
         let in_table = self.pmd_size / page_size();
         let first = (page % in_table).min(in_table - PAGES);
         for table in 0..TABLES {
             for page in first..first + PAGES {
                 let at = table * self.pmd_size + page * page_size();
-                for word in (0..page_size()).step_by(8) {
-                    let word = self.bait.word(at + word);
-                    word.store(entry(self.canary), std::sync::atomic::Ordering::Relaxed);
+                for offset in (0..page_size()).step_by(8) {
+                    let place = self.bait.word(at + offset);
+                    place.store(word, std::sync::atomic::Ordering::Relaxed);
                 }
             }
         }
@@ -80,6 +121,18 @@ impl<'s> Forger<'s> {
         self.bait
             .advise(0, self.bait.len(), libc::MADV_DONTNEED)
             .context("MADV_DONTNEED of the bait")
+    }
+
+    /// Decides about the pipe.
+    pub(super) fn judge_pipe(&mut self, trial: &mut Trial<'_>) -> Result<(), Stop> {
+        let changed = self.pipe.drain().context("reading from the pipe")?;
+        trial.oracle.decide(PIPE_KEEPS, changed.is_none(), || {
+            let (offset, written, seen) = changed.unwrap_or_default();
+            Evidence::default().detail(format!(
+                "word {offset}: {written:#x} was written, {seen:#x} read"
+            ))
+        });
+        Ok(())
     }
 
     /// Decides about a pin.

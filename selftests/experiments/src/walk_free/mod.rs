@@ -4,6 +4,8 @@
 mod aiming;
 mod changing;
 pub mod deferred_split_vs_pinning;
+pub mod deposited_table_vs_walk;
+mod faulting;
 pub mod folio_split_vs_pinning;
 mod forging;
 pub mod futex_across_processes;
@@ -12,11 +14,14 @@ mod futexes;
 pub mod move_vs_pinning;
 pub mod move_vs_stores;
 pub mod pin_and_look;
+mod pipes;
 pub mod pmd_split_vs_pinning;
 mod provenance;
 mod sharing;
 mod splitting;
+pub mod table_free_vs_fault;
 pub mod table_free_vs_pinning;
+pub mod table_retract_vs_fault;
 pub mod table_retract_vs_pinning;
 pub mod truncate_held_pin;
 pub mod truncate_vs_pinning;
@@ -33,7 +38,10 @@ pub const ALL: &[Experiment] = &[
     zap_vs_pinning::EXPERIMENT,
     table_free_vs_pinning::EXPERIMENT,
     table_retract_vs_pinning::EXPERIMENT,
+    table_free_vs_fault::EXPERIMENT,
+    table_retract_vs_fault::EXPERIMENT,
     zap_huge_vs_pinning::EXPERIMENT,
+    deposited_table_vs_walk::EXPERIMENT,
     move_vs_pinning::EXPERIMENT,
     move_vs_stores::EXPERIMENT,
     pmd_split_vs_pinning::EXPERIMENT,

@@ -29,7 +29,7 @@ use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Protection, Span, Way, page_s
 
 use super::aiming::walk_against;
 use super::changing::is_refusal;
-use super::forging::Forger;
+use super::forging::{Forged, Forger};
 use super::provenance::{Moves, New, Provenance, judge_pin};
 use crate::trial::Context;
 use crate::{Experiment, Family, Point, Stop, Trial, Whom, Window};
@@ -135,7 +135,7 @@ impl<'s> Duel for RetractAgainstPin<'_, 's> {
     fn left(&mut self, task: &Task) -> (guplab::Result<()>, Span) {
         Span::of(|| {
             let collapsed = self.mapping.madvise_collapse();
-            self.forger.fill(task.page);
+            self.forger.fill(task.page, Forged::Canary);
             collapsed
         })
     }
@@ -154,6 +154,7 @@ impl<'s> Duel for RetractAgainstPin<'_, 's> {
             Err(error) if is_refusal(error) => trial.count("refused", 1),
             Err(error) => return Err(error).context("MADV_COLLAPSE"),
         }
+        self.forger.judge_pipe(trial)?;
         self.forger.judge(trial, &pin)?;
         let (known, moves) = (&self.known, &mut self.moves);
         judge_pin(trial, mapping, &pin, known, New::Impossible, moves)?;

@@ -25,7 +25,7 @@ use guplab::oracle::Evidence;
 use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Span, Way, sys};
 
 use super::aiming::walk_against;
-use super::forging::Forger;
+use super::forging::{Forged, Forger};
 use super::provenance::{MAPPED_HERE, Moves, New, Provenance, judge_pin};
 use crate::trial::Context;
 use crate::{Experiment, Family, Point, Stop, Trial, Whom, Window};
@@ -162,7 +162,7 @@ impl<'s> Duel for TruncateAgainstPin<'_, 's> {
                     .truncate(first)
                     .and_then(|()| self.file.truncate(self.mapping.pages())),
             };
-            self.forger.fill(task.page);
+            self.forger.fill(task.page, Forged::Canary);
             done
         })
     }
@@ -176,6 +176,7 @@ impl<'s> Duel for TruncateAgainstPin<'_, 's> {
         done.context("taking pages out of the file")?;
         let (trial, mapping) = (&mut *self.trial, self.mapping);
         let met = trial.met(&span, &pin_span);
+        self.forger.judge_pipe(trial)?;
         // A hole in the file leaves private copies alone.
         let is_private = mapping.kind() == Kind::PrivateShmem;
         let copies_stay = is_private && task.how == How::Punch;

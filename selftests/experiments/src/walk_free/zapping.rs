@@ -6,7 +6,7 @@ use guplab::oracle::Evidence;
 use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Protection, Span, Way, page_size, sys};
 
 use super::aiming::Lead;
-use super::forging::Forger;
+use super::forging::{Forged, Forger};
 use super::provenance::{Moves, New, Provenance, judge_pin};
 use crate::trial::Context;
 use crate::{Point, Stop, Trial};
@@ -42,7 +42,7 @@ pub(super) struct Task {
 struct Zapping<'t, 's> {
     trial: &'t mut Trial<'s>,
     mapping: &'t Mapping,
-    forger: &'t Forger<'s>,
+    forger: Forger<'s>,
     style: Style,
     known: Provenance,
     moves: Moves,
@@ -79,7 +79,7 @@ pub(super) fn zap(trial: &mut Trial<'_>, style: Style) -> Result<(), Stop> {
     let mut sides = Zapping {
         trial,
         mapping: &mapping,
-        forger: &forger,
+        forger,
         style,
         known: Provenance::default(),
         moves: Moves::watch(),
@@ -231,7 +231,7 @@ impl<'s> Duel for Zapping<'_, 's> {
                 Drop::DontNeed => self.mapping.discard_pages(first, nr_pages),
                 Drop::Unmap => self.mapping.remap_pages(first, nr_pages),
             };
-            self.forger.fill(task.page);
+            self.forger.fill(task.page, Forged::Canary);
             dropped
         })
     }
@@ -244,6 +244,7 @@ impl<'s> Duel for Zapping<'_, 's> {
     ) -> Result<bool, Stop> {
         dropped.context("dropping pages")?;
         let met = self.trial.met(&drop_span, &pin_span);
+        self.forger.judge_pipe(self.trial)?;
         match pinned {
             Ok(pin) => {
                 self.forger.judge(self.trial, &pin)?;
