@@ -116,6 +116,10 @@ static FUNCTIONS: [Point; uapi::GUPLAB_POINT_NOTIFIER as usize] = [
     point(c"pte_offset_map_rw_nolock", Whose::Mm(0), Place::Addr(2)),
     point(c"userfaultfd_register_range", Whose::Vma(1), Place::Vma),
     point(c"__pte_offset_map", Whose::Untold, Place::Addr(1)),
+    point(c"filemap_get_entry", Whose::Untold, Place::Untold),
+    point(c"shmem_fault", Whose::Untold, Place::Untold),
+    point(c"truncate_inode_folio", Whose::Untold, Place::Untold),
+    point(c"shmem_undo_range", Whose::Untold, Place::Untold),
 ];
 
 /// The number of a delay point, checked.

@@ -605,6 +605,14 @@ struct guplab_stats {
  * @GUPLAB_POINT_USERFAULTFD_REGISTER_RANGE: mm/userfaultfd.c: UFFDIO_REGISTER
  * @GUPLAB_POINT_PTE_OFFSET_MAP: mm/pgtable-generic.c __pte_offset_map(): a page table is looked up,
  *	by fast GUP with interrupts off, and no entry of it has been read yet
+ * @GUPLAB_POINT_FILEMAP_GET_ENTRY: mm/filemap.c: a page is looked up in the page cache of a file,
+ *	by a fault for one; return is before the folio is locked
+ * @GUPLAB_POINT_SHMEM_FAULT: mm/shmem.c: a fault gets the page of a shared memory file; return is
+ *	before the page is mapped, with its folio locked
+ * @GUPLAB_POINT_TRUNCATE_INODE_FOLIO: mm/truncate.c: a folio, which is locked, is taken out of the
+ *	page cache of a file
+ * @GUPLAB_POINT_SHMEM_UNDO_RANGE: mm/shmem.c: truncation, or a hole, has unmapped a range of a
+ *	shared memory file, and takes its pages out of the page cache
  * @GUPLAB_POINT_NOTIFIER: the MMU notifiers of the process: entry is invalidate_range_start(),
  *	return is invalidate_range_end()
  * @GUPLAB_NR_POINTS: how many there are
@@ -642,6 +650,10 @@ enum guplab_point {
 	GUPLAB_POINT_PTE_OFFSET_MAP_RW_NOLOCK,
 	GUPLAB_POINT_USERFAULTFD_REGISTER_RANGE,
 	GUPLAB_POINT_PTE_OFFSET_MAP,
+	GUPLAB_POINT_FILEMAP_GET_ENTRY,
+	GUPLAB_POINT_SHMEM_FAULT,
+	GUPLAB_POINT_TRUNCATE_INODE_FOLIO,
+	GUPLAB_POINT_SHMEM_UNDO_RANGE,
 	GUPLAB_POINT_NOTIFIER,
 	GUPLAB_NR_POINTS,
 };

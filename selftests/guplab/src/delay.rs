@@ -108,6 +108,14 @@ points! {
         "UFFDIO_REGISTER",
     PteOffsetMap GUPLAB_POINT_PTE_OFFSET_MAP "__pte_offset_map"
         "a page table is looked up, and none of its entries read yet",
+    FilemapGetEntry GUPLAB_POINT_FILEMAP_GET_ENTRY "filemap_get_entry"
+        "a page is looked up in the page cache of a file",
+    ShmemFault GUPLAB_POINT_SHMEM_FAULT "shmem_fault"
+        "a fault gets the page of a shared memory file",
+    TruncateInodeFolio GUPLAB_POINT_TRUNCATE_INODE_FOLIO "truncate_inode_folio"
+        "a folio is taken out of the page cache of a file",
+    ShmemUndoRange GUPLAB_POINT_SHMEM_UNDO_RANGE "shmem_undo_range"
+        "truncation, or a hole, has unmapped a range and takes its pages out of the page cache",
     Notifier GUPLAB_POINT_NOTIFIER "mmu_notifier"
         "MMU notifiers: entry is invalidate_range_start, return is invalidate_range_end",
 }
