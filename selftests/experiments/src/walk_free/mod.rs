@@ -24,7 +24,10 @@ pub mod table_free_vs_pinning;
 pub mod table_retract_vs_fault;
 pub mod table_retract_vs_pinning;
 pub mod truncate_held_pin;
+pub mod truncate_vs_fault;
+pub mod truncate_vs_lookup;
 pub mod truncate_vs_pinning;
+mod truncating;
 pub mod unshare_vs_pinning;
 pub mod zap_huge_vs_pinning;
 pub mod zap_vs_pinning;
@@ -49,6 +52,8 @@ pub const ALL: &[Experiment] = &[
     deferred_split_vs_pinning::EXPERIMENT,
     truncate_held_pin::EXPERIMENT,
     truncate_vs_pinning::EXPERIMENT,
+    truncate_vs_lookup::EXPERIMENT,
+    truncate_vs_fault::EXPERIMENT,
     unshare_vs_pinning::EXPERIMENT,
     futex_vs_change::EXPERIMENT,
     futex_across_processes::EXPERIMENT,
