@@ -13,18 +13,19 @@
 //! ```
 //!
 //! Nothing races: the page is pinned before, or somebody has a reference to it (FOLL_GET), which
-//! migration has to respect as well. An unpinned page elsewhere in the mapping is treated
+//! migration has to respect as well. Of anonymous memory it is still mapped before anybody touches
+//! the address. An unpinned page elsewhere in the mapping is treated
 //! the same way: that it goes shows that the pinned one was really asked to.
 
-use guplab::Mapping;
 use guplab::numa;
 use guplab::oracle::Evidence;
 use guplab::reclaim::compact;
+use guplab::{Mapping, Pin};
 
 use super::moving::{
     count_went, elsewhere, is_reclaimed, move_to, nodes, other_node, page_out, swap,
 };
-use super::pins::{GETS, HOWS, How, granted, judge_pin, pick, pick_page};
+use super::pins::{GETS, HOWS, How, frame_of, granted, judge_pin, pick, pick_page};
 use crate::collapsing::{fill, verify_fill};
 use crate::trial::Context;
 use crate::{Experiment, Family, Stop, Trial, any_kind};
@@ -42,6 +43,7 @@ pub const EXPERIMENT: Experiment = Experiment {
 
 /// What is decided in addition to what every pin must fulfil.
 const STAYS: &str = "a pinned page stays on its node";
+const STAYS_MAPPED: &str = "an anonymous page that is held stays mapped";
 
 /// What wants the page to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +102,7 @@ fn held(
     };
     let node = numa::node_of(mapping, page).context("move_pages(2), as a query")?;
     push(trial, mapping, page, nodes, by)?;
+    judge_mapped(trial, &pin)?;
     judge_pin(trial, mapping, &pin, page)?;
     let now = numa::node_of(mapping, page).context("move_pages(2), as a query")?;
     trial.oracle.decide(STAYS, now == node, || {
@@ -107,6 +110,23 @@ fn held(
     });
     drop(pin);
     verify_fill(trial, mapping, seed, &[]);
+    Ok(())
+}
+
+/// Looks at the page table before anybody touches the address: an access would map again what was
+/// swapped out and, for the pin, not freed.
+fn judge_mapped(trial: &mut Trial<'_>, pin: &Pin<'_>) -> Result<(), Stop> {
+    if !trial.kind.is_private() {
+        // Of a file's pages reclaim asks for pins when it has unmapped them.
+        return Ok(());
+    }
+    let pinned = pin.pages().context("INSPECT of a pin")?[0].0.pfn;
+    let mapped = frame_of(trial, 0, pin.addr()).context("INSPECT")?;
+    trial
+        .oracle
+        .decide(STAYS_MAPPED, mapped == Some(pinned), || {
+            Evidence::at(pin.addr()).frames(Some(pinned), mapped)
+        });
     Ok(())
 }
 
