@@ -10,6 +10,7 @@ pub mod fork_remote_pin;
 pub mod fork_shared_pin;
 pub mod fork_unmapped_ref;
 pub mod fork_vs_fast_pin;
+pub mod fork_vs_fault;
 pub mod fork_vs_pin_of_pmd;
 pub mod fork_vs_slow_pin;
 pub mod fork_while_writing;
@@ -42,6 +43,7 @@ pub const ALL: &[Experiment] = &[
     fork_remote_pin::EXPERIMENT,
     fork_while_writing::EXPERIMENT,
     fault_vs_fault::EXPERIMENT,
+    fork_vs_fault::EXPERIMENT,
     fork_vs_fast_pin::EXPERIMENT,
     fork_vs_slow_pin::EXPERIMENT,
     fork_vs_pin_of_pmd::EXPERIMENT,
