@@ -120,6 +120,7 @@ static FUNCTIONS: [Point; uapi::GUPLAB_POINT_NOTIFIER as usize] = [
     point(c"shmem_fault", Whose::Untold, Place::Untold),
     point(c"truncate_inode_folio", Whose::Untold, Place::Untold),
     point(c"shmem_undo_range", Whose::Untold, Place::Untold),
+    point(c"tlb_flush_mmu", Whose::Untold, Place::Untold),
 ];
 
 /// The number of a delay point, checked.

@@ -613,6 +613,8 @@ struct guplab_stats {
  *	page cache of a file
  * @GUPLAB_POINT_SHMEM_UNDO_RANGE: mm/shmem.c: truncation, or a hole, has unmapped a range of a
  *	shared memory file, and takes its pages out of the page cache
+ * @GUPLAB_POINT_TLB_FLUSH_MMU: mm/mmu_gather.c: a zap has gathered all that it can, and flushes and
+ *	frees it before it goes on; it does so in its end, too
  * @GUPLAB_POINT_NOTIFIER: the MMU notifiers of the process: entry is invalidate_range_start(),
  *	return is invalidate_range_end()
  * @GUPLAB_NR_POINTS: how many there are
@@ -654,6 +656,7 @@ enum guplab_point {
 	GUPLAB_POINT_SHMEM_FAULT,
 	GUPLAB_POINT_TRUNCATE_INODE_FOLIO,
 	GUPLAB_POINT_SHMEM_UNDO_RANGE,
+	GUPLAB_POINT_TLB_FLUSH_MMU,
 	GUPLAB_POINT_NOTIFIER,
 	GUPLAB_NR_POINTS,
 };

@@ -116,6 +116,8 @@ points! {
         "a folio is taken out of the page cache of a file",
     ShmemUndoRange GUPLAB_POINT_SHMEM_UNDO_RANGE "shmem_undo_range"
         "truncation, or a hole, has unmapped a range and takes its pages out of the page cache",
+    TlbFlushMmu GUPLAB_POINT_TLB_FLUSH_MMU "tlb_flush_mmu"
+        "a zap flushes and frees what it has gathered",
     Notifier GUPLAB_POINT_NOTIFIER "mmu_notifier"
         "MMU notifiers: entry is invalidate_range_start, return is invalidate_range_end",
 }

@@ -31,6 +31,7 @@ mod truncating;
 pub mod unshare_vs_pinning;
 pub mod zap_huge_vs_pinning;
 pub mod zap_vs_pinning;
+pub mod zap_vs_refault;
 mod zapping;
 
 use crate::Experiment;
@@ -39,6 +40,7 @@ use crate::Experiment;
 pub const ALL: &[Experiment] = &[
     pin_and_look::EXPERIMENT,
     zap_vs_pinning::EXPERIMENT,
+    zap_vs_refault::EXPERIMENT,
     table_free_vs_pinning::EXPERIMENT,
     table_retract_vs_pinning::EXPERIMENT,
     table_free_vs_fault::EXPERIMENT,
