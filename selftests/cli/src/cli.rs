@@ -135,6 +135,9 @@ pub(crate) struct MutantsRunArgs {
     /// Only those of this class: deterministic, race or equivalent
     #[arg(long = "class", value_name = "CLASS", value_parser = class)]
     pub(crate) classes: Vec<Class>,
+    /// Only these experiments hunt: names, or parts of them, as for `guplab run`
+    #[arg(long, value_name = "EXPERIMENT")]
+    pub(crate) by: Vec<String>,
     /// Only those that are noticed so fast that a test can wait for it
     #[arg(long)]
     pub(crate) quick: bool,

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::bail;
 use guplab::ktap::exit;
-use guplab_experiments::Options;
 use guplab_experiments::selection::matches;
 use guplab_experiments::trial::Budget;
+use guplab_experiments::{Case, Options, select};
 use guplab_mutants::{Budgets, Campaign, Ended, Journal, Matrix, Program, Steps, Switches, Target};
 
 use crate::cli::{MatrixFormat, MutantsCommand, MutantsRunArgs, MutantsShowArgs};
@@ -52,12 +52,26 @@ fn targets(args: &MutantsRunArgs) -> anyhow::Result<Vec<Target>> {
     Ok(targets)
 }
 
+/// The cases that hunt; an empty list stands for all.
+fn chosen(patterns: &[String]) -> anyhow::Result<Vec<Case>> {
+    if patterns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let fits = |case: &Case| (case.experiment.fits)(case.kind).is_ok();
+    let cases: Vec<Case> = select(patterns, &[]).into_iter().filter(fits).collect();
+    if cases.is_empty() {
+        bail!("no such experiment; `guplab list` shows what there is");
+    }
+    Ok(cases)
+}
+
 fn run(args: &MutantsRunArgs, out: &mut impl Write) -> anyhow::Result<u8> {
     let targets = targets(args)?;
     if let Err(reason) = Switches::exist() {
         eprintln!("guplab: {reason}");
         return Ok(exit::SKIP);
     }
+    let cases = chosen(&args.by)?;
     // Fails early, and with the reason, where there is no module.
     drop(guplab::Session::open()?);
     let mut journal = match &args.journal {
@@ -86,6 +100,7 @@ fn run(args: &MutantsRunArgs, out: &mut impl Write) -> anyhow::Result<u8> {
         },
         keeps_kernel: args.keep_kernel,
         experiments: !args.in_tree_only,
+        cases,
         programs: args
             .in_tree
             .as_deref()

@@ -8,7 +8,7 @@ use anyhow::Context;
 use guplab_experiments::machine::Machine;
 use guplab_experiments::runner::run_alone;
 use guplab_experiments::trial::Budget;
-use guplab_experiments::{CaseReport, Options};
+use guplab_experiments::{Case, CaseReport, Options};
 
 use crate::in_tree::{Program, Said};
 use crate::journal::{CONTROL, Event, GUPLAB, Journal};
@@ -47,6 +47,8 @@ pub struct Campaign {
     pub budgets: Budgets,
     /// Whether experiments are run against each mutant.
     pub experiments: bool,
+    /// Those that are; none for all of them, in the order that each mutant asks for.
+    pub cases: Vec<Case>,
     /// In-tree tests that are run against each mutant, too.
     pub programs: Vec<Program>,
     /// Whether a kernel in which a mutant was noticed is used for the next one. What the mutant has
@@ -154,7 +156,7 @@ impl Campaign {
         let switches = Switches::leave_out(target)?;
         let mut noticed = None;
         let mut kernel = Kernel::Sound;
-        for turn in turns(target, seed) {
+        for turn in turns(target, seed, &self.cases) {
             let left = self.budgets.mutant.saturating_sub(started.elapsed());
             if left.is_zero() {
                 break;

@@ -61,14 +61,22 @@ fn is_runnable(case: &Case) -> bool {
 }
 
 /// The turns for a target, without end. Cases that aren't in its list come in an order that the seed
-/// decides.
-pub(crate) fn turns(target: &Target, seed: u64) -> impl Iterator<Item = Turn> + use<> {
-    let named = cases_of(target);
-    let mut others: Vec<Case> = select(&[], &[])
-        .into_iter()
-        .filter(is_runnable)
-        .filter(|case| !named.iter().any(|known| known.name() == case.name()))
-        .collect();
+/// decides. If there are some that are `chosen`, no others have a turn.
+pub(crate) fn turns(
+    target: &Target,
+    seed: u64,
+    chosen: &[Case],
+) -> impl Iterator<Item = Turn> + use<> {
+    let (named, mut others) = match chosen {
+        [] => {
+            let named = cases_of(target);
+            let is_other = |case: &Case| !named.iter().any(|known| known.name() == case.name());
+            let all = select(&[], &[]).into_iter().filter(is_runnable);
+            let others: Vec<Case> = all.filter(is_other).collect();
+            (named, others)
+        }
+        chosen => (chosen.to_vec(), Vec::new()),
+    };
     case_rng(seed, target.name).shuffle(&mut others);
     let rounds_first = target.class == Class::Deterministic;
     (0..).flat_map(move |pass| {
@@ -138,7 +146,7 @@ mod tests {
             "fork_vs_fast_pin",
             "fork_held_pin",
         ];
-        let names: Vec<String> = turns(&target(Class::Race, &list), 1)
+        let names: Vec<String> = turns(&target(Class::Race, &list), 1, &[])
             .take(4)
             .map(|turn| turn.case.name())
             .collect();
@@ -152,9 +160,24 @@ mod tests {
     }
 
     #[test]
+    fn nobody_but_the_chosen_has_a_turn() {
+        let patterns = ["fork_held_pin/anon-4k", "fork_held_pin/hugetlb"].map(str::to_owned);
+        let chosen = select(&patterns, &[]);
+        let names: Vec<String> = turns(&target(Class::Race, &["fork_vs_fast_pin"]), 1, &chosen)
+            .take(7)
+            .map(|turn| turn.case.name())
+            .collect();
+        assert_eq!(names.len(), 7);
+        assert!(
+            names.iter().all(|name| patterns.contains(name)),
+            "{names:?}"
+        );
+    }
+
+    #[test]
     fn deterministic_mutants_get_three_rounds_at_first() {
         let rounds = |class| {
-            let mut turns = turns(&target(class, &["fork_held_pin/anon-4k"]), 1);
+            let mut turns = turns(&target(class, &["fork_held_pin/anon-4k"]), 1, &[]);
             let first = turns.next().expect("a turn");
             let second = turns.next().expect("another one");
             (first.budget.rounds, second.budget.rounds)
@@ -166,10 +189,11 @@ mod tests {
     #[test]
     fn all_cases_get_a_turn_and_no_seed_comes_twice() {
         let all = select(&[], &[]).into_iter().filter(is_runnable).count();
-        let seen: Vec<(String, u64)> = turns(&target(Class::Race, &["fork_held_pin/anon-4k"]), 1)
-            .take(all + 10)
-            .map(|turn| (turn.case.name(), turn.pass))
-            .collect();
+        let seen: Vec<(String, u64)> =
+            turns(&target(Class::Race, &["fork_held_pin/anon-4k"]), 1, &[])
+                .take(all + 10)
+                .map(|turn| (turn.case.name(), turn.pass))
+                .collect();
         let mut unique = seen.clone();
         unique.sort();
         unique.dedup();
