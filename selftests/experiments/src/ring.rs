@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Where a duel takes place: two CPUs, and delay points that work only while both actors do.
 
-use guplab::{Duel, Rng, Session, Span, duel};
+use guplab::{Duel, Rng, Session, Span, cpu, duel};
 
 use crate::trial::Context;
 use crate::{Stop, Trial};
@@ -15,6 +15,15 @@ pub struct Ring<'s> {
 }
 
 impl<'s> Trial<'s> {
+    /// A CPU that is neither actor's, for a third one; a skip where there is none.
+    pub fn third_cpu(&self) -> Result<usize, Stop> {
+        let (one, other) = self.cpus;
+        let all = cpu::allowed().context("sched_getaffinity(2)")?;
+        let mut free = all.into_iter().filter(|&cpu| cpu != one && cpu != other);
+        free.next()
+            .ok_or_else(|| Stop::Skip("three actors need three CPUs".into()))
+    }
+
     /// The place for a duel.
     pub fn ring(&mut self) -> Ring<'s> {
         Ring {

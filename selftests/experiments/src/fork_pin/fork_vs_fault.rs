@@ -154,17 +154,8 @@ struct ForkAgainstFault<'t, 's> {
     third: Third,
 }
 
-/// A CPU that is neither actor's.
-fn third_cpu(trial: &Trial<'_>) -> Result<usize, Stop> {
-    let (one, other) = trial.cpus;
-    let all = cpu::allowed().context("sched_getaffinity(2)")?;
-    let mut free = all.into_iter().filter(|&cpu| cpu != one && cpu != other);
-    free.next()
-        .ok_or_else(|| Stop::Skip("three threads need three CPUs".into()))
-}
-
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
-    let third_cpu = third_cpu(trial)?;
+    let third_cpu = trial.third_cpu()?;
     let mapping = trial.mapping(1)?;
     trial.aim(&mapping)?;
     // Without it the window is narrower, and that is all.

@@ -28,6 +28,7 @@ pub mod truncate_vs_fault;
 pub mod truncate_vs_lookup;
 pub mod truncate_vs_pinning;
 mod truncating;
+pub mod unshare_past_walk;
 pub mod unshare_vs_pinning;
 pub mod zap_huge_vs_pinning;
 pub mod zap_vs_pinning;
@@ -56,6 +57,7 @@ pub const ALL: &[Experiment] = &[
     truncate_vs_pinning::EXPERIMENT,
     truncate_vs_lookup::EXPERIMENT,
     truncate_vs_fault::EXPERIMENT,
+    unshare_past_walk::EXPERIMENT,
     unshare_vs_pinning::EXPERIMENT,
     futex_vs_change::EXPERIMENT,
     futex_across_processes::EXPERIMENT,

@@ -9,10 +9,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use guplab::address::Range;
-use guplab::{Errno, Peer, Session, SharedPage, page_size};
+use guplab::{Errno, Peer, Session, SharedPage, cpu, page_size};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 use crate::Stop;
+use crate::aim::Gated;
 use crate::trial::Context;
 
 /// Huge pages that are in use.
@@ -69,9 +70,9 @@ impl Arena {
         (self.range.addr(), self.range.len())
     }
 
-    /// The address of a base page in the first huge page.
+    /// The address of a base page in the two huge pages.
     pub(super) fn page_addr(&self, page: usize) -> usize {
-        assert!(page < self.base_pages());
+        assert!(page < PAGES * self.base_pages());
         self.range.addr() + page * page_size()
     }
 
@@ -128,10 +129,22 @@ impl Arena {
         }
         Ok(())
     }
+
+    /// The same in the place of the second page, where it writes to the first base page.
+    fn make_second_own(&self) -> guplab::Result<()> {
+        let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        self.range.replace(self.huge, self.huge, private, -1)?;
+        // A huge page takes long to clear.
+        self.range
+            .advise(self.huge, self.huge, libc::MADV_NOHUGEPAGE)?;
+        self.write(self.base_pages(), OWN_WORD);
+        Ok(())
+    }
 }
 
 const MAP_AND_TOUCH: usize = 0;
 const MAKE_OWN: usize = 1;
+const MAKE_SECOND_OWN: usize = 2;
 
 /// The other process.
 #[derive(Debug)]
@@ -142,20 +155,40 @@ fn code(result: guplab::Result<()>) -> u64 {
 }
 
 impl<'a> Sharer<'a> {
-    pub(super) fn fork(shared: &'a SharedPage, arena: &Arena) -> Result<Sharer<'a>, Stop> {
+    /// Forks it. Where it has to hurry, in [`Sharer::start_second`], it waits for the gate, on a CPU
+    /// of its own.
+    pub(super) fn fork(
+        shared: &'a SharedPage,
+        arena: &Arena,
+        (gate, home): (Gated<'_>, Option<usize>),
+    ) -> Result<Sharer<'a>, Stop> {
         let map = |_| {
             let done = code(arena.map_anew());
             arena.touch();
             done
         };
         let own = |_| code(arena.make_own());
-        Peer::fork(shared, &[&map, &own])
+        let second = |_| {
+            if let Some(home) = home {
+                // Elsewhere it costs hits, never correctness.
+                let _unbound = cpu::bind(home);
+            }
+            gate.wait();
+            code(arena.make_second_own())
+        };
+        Peer::fork(shared, &[&map, &own, &second])
             .map(Sharer)
             .context("forking a peer")
     }
 
     fn call(&self, op: usize) -> Result<(), Stop> {
-        match self.0.call(op, 0).context("the peer")? {
+        self.0.start(op, 0).context("the peer")?;
+        self.finish()
+    }
+
+    /// Waits for what it was told to start with.
+    pub(super) fn finish(&self) -> Result<(), Stop> {
+        match self.0.finish().context("the peer")? {
             0 => Ok(()),
             error => Err(Errno::from_raw_os_error(error as i32)).context("mmap in the peer"),
         }
@@ -164,6 +197,11 @@ impl<'a> Sharer<'a> {
     /// Maps the file anew, and touches both pages: there is a page table to share.
     pub(super) fn map_and_touch(&self) -> Result<(), Stop> {
         self.call(MAP_AND_TOUCH)
+    }
+
+    /// Has it put memory of its own in the place of the second page, as soon as the gate opens.
+    pub(super) fn start_second(&self) -> Result<(), Stop> {
+        self.0.start(MAKE_SECOND_OWN, 0).context("the peer")
     }
 
     /// Puts memory of its own into what was shared.

@@ -87,10 +87,10 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let arena = Arena::new(trial.session)?;
     let shared = SharedPage::new().context("a shared page")?;
     arena.touch();
-    let sharer = Sharer::fork(&shared, &arena)?;
     trial.aim_at(arena.place())?;
-    let session = trial.session;
-    let gate = trial.gate(Point::HugePmdUnshare).id();
+    let (session, gate) = (trial.session, trial.gate(Point::HugePmdUnshare));
+    let sharer = Sharer::fork(&shared, &arena, (gate, None))?;
+    let gate = gate.id();
     let ring = trial.ring();
     let mut sides = UnshareAgainstPin {
         trial,
