@@ -615,6 +615,7 @@ struct guplab_stats {
  *	shared memory file, and takes its pages out of the page cache
  * @GUPLAB_POINT_TLB_FLUSH_MMU: mm/mmu_gather.c: a zap has gathered all that it can, and flushes and
  *	frees it before it goes on; it does so in its end, too
+ * @GUPLAB_POINT_UNPIN_USER_PAGES: mm/gup.c: pages that nobody wrote to are unpinned
  * @GUPLAB_POINT_NOTIFIER: the MMU notifiers of the process: entry is invalidate_range_start(),
  *	return is invalidate_range_end()
  * @GUPLAB_NR_POINTS: how many there are
@@ -657,6 +658,7 @@ enum guplab_point {
 	GUPLAB_POINT_TRUNCATE_INODE_FOLIO,
 	GUPLAB_POINT_SHMEM_UNDO_RANGE,
 	GUPLAB_POINT_TLB_FLUSH_MMU,
+	GUPLAB_POINT_UNPIN_USER_PAGES,
 	GUPLAB_POINT_NOTIFIER,
 	GUPLAB_NR_POINTS,
 };

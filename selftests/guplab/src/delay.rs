@@ -118,6 +118,8 @@ points! {
         "truncation, or a hole, has unmapped a range and takes its pages out of the page cache",
     TlbFlushMmu GUPLAB_POINT_TLB_FLUSH_MMU "tlb_flush_mmu"
         "a zap flushes and frees what it has gathered",
+    UnpinUserPages GUPLAB_POINT_UNPIN_USER_PAGES "unpin_user_pages"
+        "pages that nobody wrote to are unpinned",
     Notifier GUPLAB_POINT_NOTIFIER "mmu_notifier"
         "MMU notifiers: entry is invalidate_range_start, return is invalidate_range_end",
 }

@@ -21,6 +21,7 @@ pub mod ksm_vs_stores;
 pub mod lazyfree_held_pin;
 pub mod lazyfree_vs_pin;
 pub mod migrate_vs_pin;
+pub mod migrate_vs_unpin;
 pub mod move_held_pin;
 mod move_window;
 mod moving;
@@ -50,6 +51,7 @@ pub const ALL: &[Experiment] = &[
     pin_inside_fork::EXPERIMENT,
     move_held_pin::EXPERIMENT,
     migrate_vs_pin::EXPERIMENT,
+    migrate_vs_unpin::EXPERIMENT,
     reclaim_vs_pin::EXPERIMENT,
     lazyfree_held_pin::EXPERIMENT,
     lazyfree_vs_pin::EXPERIMENT,
