@@ -9,11 +9,18 @@ use guplab_mutants::{Cell, Class, Kill, Matrix, Row, Step, Steps};
 use super::{figures, in_tree};
 use crate::output::table::Table;
 
+const FIGURES: &str = "\
+\"round\" is the earliest of all hunts. \"seconds\" are those of a hunt until the symptom, the median
+over all seeds, in which a hunt without one counts as longer than any other; where the kernel died, they
+are those until the case began in which it did.";
+
 /// Writes what became of the mutants.
 pub(crate) fn matrix(out: &mut impl Write, matrix: &Matrix) -> io::Result<()> {
     title(out, "The kill matrix")?;
     writeln!(out, "{}.\n", matrix.machine)?;
     control(out, matrix)?;
+    writeln!(out, "{}\n", score(matrix))?;
+    writeln!(out, "{FIGURES}\n")?;
     write!(out, "{}", the_matrix(matrix).rst())?;
     writeln!(out)?;
     survivors(out, matrix)?;
@@ -98,6 +105,30 @@ fn control(out: &mut impl Write, matrix: &Matrix) -> io::Result<()> {
         }
         _ => writeln!(out, "Nothing was run with every step in force.\n"),
     }
+}
+
+/// Who noticed how many of the mutants that are live.
+fn score(matrix: &Matrix) -> String {
+    let live = || {
+        let is_live = |row: &&Row| row.class != Class::Equivalent;
+        matrix.rows.iter().filter(is_live)
+    };
+    let by_us = live().filter(|row| row.guplab.first_kill().is_some());
+    let mut all = vec![format!("guplab {}", by_us.count())];
+    for program in matrix.programs() {
+        let of = |row: &&Row| {
+            row.in_tree
+                .get(program)
+                .and_then(Cell::first_kill)
+                .is_some()
+        };
+        all.push(format!("{program} {}", live().filter(of).count()));
+    }
+    let live = live().count();
+    format!(
+        "Of {live} live mutants were noticed, by {}.",
+        all.join(", ")
+    )
 }
 
 fn the_matrix(matrix: &Matrix) -> Table {
