@@ -122,6 +122,7 @@ static FUNCTIONS: [Point; uapi::GUPLAB_POINT_NOTIFIER as usize] = [
     point(c"shmem_undo_range", Whose::Untold, Place::Untold),
     point(c"tlb_flush_mmu", Whose::Untold, Place::Untold),
     point(c"unpin_user_pages", Whose::Untold, Place::Untold),
+    point(c"copy_mc_to_kernel", Whose::Untold, Place::Untold),
 ];
 
 /// The number of a delay point, checked.

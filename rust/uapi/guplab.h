@@ -616,6 +616,8 @@ struct guplab_stats {
  * @GUPLAB_POINT_TLB_FLUSH_MMU: mm/mmu_gather.c: a zap has gathered all that it can, and flushes and
  *	frees it before it goes on; it does so in its end, too
  * @GUPLAB_POINT_UNPIN_USER_PAGES: mm/gup.c: pages that nobody wrote to are unpinned
+ * @GUPLAB_POINT_COPY_MC: arch/x86/lib/copy_mc.c copy_mc_to_kernel(): a page is copied, by collapse
+ *	after it has counted references, or by a fault
  * @GUPLAB_POINT_NOTIFIER: the MMU notifiers of the process: entry is invalidate_range_start(),
  *	return is invalidate_range_end()
  * @GUPLAB_NR_POINTS: how many there are
@@ -659,6 +661,7 @@ enum guplab_point {
 	GUPLAB_POINT_SHMEM_UNDO_RANGE,
 	GUPLAB_POINT_TLB_FLUSH_MMU,
 	GUPLAB_POINT_UNPIN_USER_PAGES,
+	GUPLAB_POINT_COPY_MC,
 	GUPLAB_POINT_NOTIFIER,
 	GUPLAB_NR_POINTS,
 };

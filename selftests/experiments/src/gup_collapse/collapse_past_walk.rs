@@ -9,13 +9,13 @@
 //! [try_grab_folio_fast()]                   [pmdp_collapse_flush()]: pmd := none
 //!                                             flush: IPI to CPU 0
 //!                                           __collapse_huge_page_isolate(): no reference too many
-//!                                           copy
-//!   refcount += 1024                        [clear_ptes()]: not yet
-//! pte is the same
+//!                                           copy: [copy_mc_to_kernel()]
+//!   refcount += 1024
+//! pte is the same: not yet cleared
 //! pmd changed: gup_put_folio()
 //! ```
 //!
-//! A walk that is in its bracket when collapse comes to clear_ptes() has only the second look at the
+//! A walk that is in its bracket when collapse copies the pages has only the second look at the
 //! PMD between itself and a page that nobody maps any more. On x86 it can't be there: the flush waits
 //! for it, as interrupts are off. There the window is never met, and that is the answer; where a flush
 //! sends no IPI (arm64) it is, and the second look answers. The mails: "mm: gup: fix the fast GUP race
@@ -26,7 +26,7 @@ use guplab::Kind;
 use super::collapse_vs_pinning::race;
 use super::windows::{collapsible_anon, step};
 use crate::aim::WALKER;
-use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Window};
+use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
@@ -57,11 +57,13 @@ const PAST: Window = Window {
         ..WALKER
     },
     second: Side {
+        point: Point::CopyMc,
+        whom: Whom::Process,
+        side: At::Return,
         hold_us: 1,
         linger_us: 1000,
-        ..step(Point::ClearPtes, At::Entry)
     },
-    about: "collapse has copied the page between the walk's two reads of the page table",
+    about: "collapse copies the page between the walk's two reads of the page table",
 };
 
 fn fits(kind: Kind) -> Result<(), &'static str> {

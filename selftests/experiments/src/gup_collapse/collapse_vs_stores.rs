@@ -12,8 +12,8 @@
 //!                                           pmdp_collapse_flush()
 //!                                             pmd := none, flush, IPI          (window 1)
 //! swap(word, n + 1): faults
-//!   lock_vma_under_rcu(): VMA is locked     copy 512 pages
-//!   mmap_read_lock() ...                    clear_ptes()                       (window 2)
+//!   lock_vma_under_rcu(): VMA is locked     copy 512 pages                     (window 2)
+//!   mmap_read_lock() ...                    clear the PTEs
 //!                                           pmd := the huge page
 //!   ... goes on                             mmap_write_unlock()
 //! word is n + 1 in the huge page
@@ -58,7 +58,13 @@ const PMD_CLEARED: Window = Window {
 
 const COPIED: Window = Window {
     first: FAULT,
-    second: step(Point::ClearPtes, At::Entry),
+    second: Side {
+        point: Point::CopyMc,
+        whom: Whom::Process,
+        side: At::Return,
+        hold_us: 20_000,
+        linger_us: 0,
+    },
     about: "a store faults when collapse has copied the page already",
 };
 
