@@ -57,7 +57,7 @@ fn chosen(patterns: &[String]) -> anyhow::Result<Vec<Case>> {
     if patterns.is_empty() {
         return Ok(Vec::new());
     }
-    let fits = |case: &Case| (case.experiment.fits)(case.kind).is_ok();
+    let fits = |case: &Case| case.fits().is_ok();
     let cases: Vec<Case> = select(patterns, &[]).into_iter().filter(fits).collect();
     if cases.is_empty() {
         bail!("no such experiment; `guplab list` shows what there is");
@@ -84,7 +84,7 @@ fn run(args: &MutantsRunArgs, out: &mut impl Write) -> anyhow::Result<u8> {
     let campaign = Campaign {
         targets,
         options: Options {
-            seeds: args.seeds,
+            seeds: if args.in_tree_only { 0 } else { args.seeds },
             patience: PATIENCE,
             aim: !args.no_aim,
             ..Options::new(
@@ -99,7 +99,6 @@ fn run(args: &MutantsRunArgs, out: &mut impl Write) -> anyhow::Result<u8> {
             program: PROGRAM,
         },
         keeps_kernel: args.keep_kernel,
-        experiments: !args.in_tree_only,
         cases,
         programs: args
             .in_tree

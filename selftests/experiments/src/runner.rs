@@ -125,7 +125,7 @@ pub fn run(
                     options,
                 };
                 progress(Progress::Begins(case));
-                let report = match ((case.experiment.fits)(case.kind), &stuck) {
+                let report = match (case.fits(), &stuck) {
                     (Err(reason), _) => plan.report(Verdict::Skip {
                         reason: reason.to_owned(),
                     }),
@@ -163,7 +163,7 @@ pub fn run_alone(case: &Case, options: &Options) -> (CaseReport, bool) {
         aimed: options.aim,
         options,
     };
-    match (case.experiment.fits)(case.kind) {
+    match case.fits() {
         Err(reason) => (
             plan.report(Verdict::Skip {
                 reason: reason.to_owned(),

@@ -19,6 +19,11 @@ impl Case {
     pub fn name(&self) -> String {
         format!("{}/{}", self.experiment.name, self.kind)
     }
+
+    /// Whether the experiment is for this kind, or why not.
+    pub fn fits(&self) -> Result<(), &'static str> {
+        (self.experiment.fits)(self.kind)
+    }
 }
 
 /// Whether a name matches a pattern: a part of the name, in which `*` stands for any text.

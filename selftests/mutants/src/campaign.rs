@@ -41,13 +41,12 @@ pub enum Ended {
 pub struct Campaign {
     /// What is left out, one after the other.
     pub targets: Vec<Target>,
-    /// How cases are run; seeds and budgets are the campaign's.
+    /// How cases are run; budgets are the campaign's. There is a hunt for each seed.
     pub options: Options,
     /// How long things may take.
     pub budgets: Budgets,
-    /// Whether experiments are run against each mutant.
-    pub experiments: bool,
-    /// Those that are; none for all of them, in the order that each mutant asks for.
+    /// Experiments that are run against each mutant; none for all of them, in the order that it asks
+    /// for.
     pub cases: Vec<Case>,
     /// In-tree tests that are run against each mutant, too.
     pub programs: Vec<Program>,
@@ -82,7 +81,7 @@ impl Campaign {
                 return Ok(Ended::Broken);
             }
         }
-        for seed in (0..self.seeds()).map(|n| self.options.seed.wrapping_add(n)) {
+        for seed in (0..self.options.seeds).map(|n| self.options.seed.wrapping_add(n)) {
             for target in &self.targets {
                 if is_over(journal, target.name, GUPLAB, seed) {
                     continue;
@@ -102,17 +101,9 @@ impl Campaign {
         Ok(Ended::Done)
     }
 
-    /// Hunts by experiments for each mutant.
-    fn seeds(&self) -> u64 {
-        match self.experiments {
-            true => self.options.seeds,
-            false => 0,
-        }
-    }
-
     /// Hunts in all.
     fn count(&self) -> u64 {
-        let by_us = self.targets.len() as u64 * self.seeds();
+        let by_us = self.targets.len() as u64 * self.options.seeds;
         let by_programs = (self.targets.len() * self.programs.len()) as u64;
         by_us + by_programs + u64::from(self.budgets.control.is_some())
     }
@@ -273,6 +264,7 @@ impl Campaign {
                 .first()
                 .cloned()
                 .or_else(|| said.worse_than(&before));
+            let was_noticed = symptom.is_some();
             journal.note(Event::Ran {
                 rounds: said.tests,
                 hits: 0,
@@ -280,7 +272,6 @@ impl Campaign {
                 symptom,
                 round: None,
             })?;
-            let was_noticed = !complaints.is_empty() || said.worse_than(&before).is_some();
             if was_noticed && complaints.is_empty() {
                 // What fails at times does so without a mutant, too.
                 let again = program

@@ -39,11 +39,8 @@ impl Turn {
 /// any is tried on its next mapping kind.
 fn cases_of(target: &Target) -> Vec<Case> {
     let of_name = |&name: &&'static str| -> Vec<Case> {
-        let fits = |case: &Case| {
-            let is_meant = case.name() == name || case.experiment.name == name;
-            is_meant && (case.experiment.fits)(case.kind).is_ok()
-        };
-        select(&[], &[]).into_iter().filter(fits).collect()
+        let is_meant = |case: &Case| case.name() == name || case.experiment.name == name;
+        runnable().filter(is_meant).collect()
     };
     let lists: Vec<Vec<Case>> = target.experiments.iter().map(of_name).collect();
     let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
@@ -56,8 +53,10 @@ fn cases_of(target: &Target) -> Vec<Case> {
     cases
 }
 
-fn is_runnable(case: &Case) -> bool {
-    (case.experiment.fits)(case.kind).is_ok()
+/// All cases that can be run.
+fn runnable() -> impl Iterator<Item = Case> {
+    let fits = |case: &Case| case.fits().is_ok();
+    select(&[], &[]).into_iter().filter(fits)
 }
 
 /// The turns for a target, without end. Cases that aren't in its list come in an order that the seed
@@ -71,8 +70,7 @@ pub(crate) fn turns(
         [] => {
             let named = cases_of(target);
             let is_other = |case: &Case| !named.iter().any(|known| known.name() == case.name());
-            let all = select(&[], &[]).into_iter().filter(is_runnable);
-            let others: Vec<Case> = all.filter(is_other).collect();
+            let others: Vec<Case> = runnable().filter(is_other).collect();
             (named, others)
         }
         chosen => (chosen.to_vec(), Vec::new()),
@@ -115,7 +113,7 @@ fn in_time(time: Duration) -> Budget {
 
 /// Every case once, for the control that leaves out nothing: the time is shared among them.
 pub(crate) fn control(time: Duration) -> impl Iterator<Item = Turn> {
-    let cases: Vec<Case> = select(&[], &[]).into_iter().filter(is_runnable).collect();
+    let cases: Vec<Case> = runnable().collect();
     // What a case needs beside its rounds is about as much again.
     let budget = in_time((time / (cases.len() as u32).max(1)).max(FIRST));
     cases.into_iter().map(move |case| Turn {
@@ -188,7 +186,7 @@ mod tests {
 
     #[test]
     fn all_cases_get_a_turn_and_no_seed_comes_twice() {
-        let all = select(&[], &[]).into_iter().filter(is_runnable).count();
+        let all = runnable().count();
         let seen: Vec<(String, u64)> =
             turns(&target(Class::Race, &["fork_held_pin/anon-4k"]), 1, &[])
                 .take(all + 10)
