@@ -21,6 +21,7 @@ use guplab::mapping::Advice;
 use guplab::oracle::Evidence;
 use guplab::{Kind, Mapping, Pin, page_size, sys};
 
+use super::merging::none_merged;
 use super::pins::{HELD, HOWS, How, granted, judge_pin};
 use crate::trial::Context;
 use crate::{Experiment, Family, Stop, Trial};
@@ -90,10 +91,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         }
     }
     if merged == 0 {
-        return Err(Stop::Skip(format!(
-            "KSM did not merge equal pages within {} s",
-            LIMIT.as_secs()
-        )));
+        return Err(none_merged());
     }
     Ok(())
 }

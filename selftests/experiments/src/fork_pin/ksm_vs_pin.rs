@@ -23,11 +23,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use guplab::ksm::Ksm;
 use guplab::mapping::Advice;
-use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Span, page_size, sys};
+use guplab::{Duel, Errno, Mapping, Pin, PinRequest, Span, page_size, sys};
 
-use super::ksm_held_pin::{LIMIT, is_merged, judge_not_ksms};
+use super::ksm_held_pin::judge_not_ksms;
+use super::merging::{TARGET, WORD, advise_target, is_merged_alone, merged_pair};
 use super::pins::{HOLD_US, HOWS, How, granted, judge_pin, pick};
 use crate::aim::WALKER;
 use crate::trial::Context;
@@ -52,22 +52,9 @@ pub const EXPERIMENT: Experiment = Experiment {
     about: "a page that is pinned while KSM merges it is the mapped one afterwards, and not KSM's",
     hit: "fast GUP took its reference while KSM was replacing the page",
     windows: &[WINDOW],
-    fits,
+    fits: is_merged_alone,
     run,
 };
-
-fn fits(kind: Kind) -> Result<(), &'static str> {
-    is_merged(kind)?;
-    match kind {
-        Kind::Anon4k | Kind::PrivateShmem => Ok(()),
-        _ => Err("KSM splits a huge page before it merges a page of it, which then is as anon-4k"),
-    }
-}
-
-/// The pages that KSM looks at: two that stay merged, and the one that is pinned.
-const PAIR: [usize; 2] = [0, 1];
-const TARGET: usize = 2;
-const WORD: usize = 64;
 
 /// How long the left actor waits for KSM.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -91,21 +78,8 @@ struct KsmAgainstPin<'t, 's> {
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
-    let ksm = Ksm::run().map_err(|e| Stop::Skip(e.to_string()))?;
-    let content = trial.rng.u64(..) | 1;
-    for page in PAIR {
-        mapping.write(page * page_size() + WORD, content);
-    }
-    mapping
-        .advise(0, PAIR.len(), Advice::Mergeable)
-        .context("MADV_MERGEABLE")?;
-    let came = ksm.wait_merged(trial.session, &mapping, PAIR[0], LIMIT);
-    if !came.context("INSPECT")? {
-        return Err(Stop::Skip(format!(
-            "KSM did not merge equal pages within {} s",
-            LIMIT.as_secs()
-        )));
-    }
+    // It runs as long as this is kept.
+    let (_ksm, content) = merged_pair(trial, &mapping)?;
     trial.aim(&mapping)?;
     let session = trial.session;
     let gate = trial.gate(Point::ReplacePage);
@@ -132,12 +106,6 @@ impl KsmAgainstPin<'_, '_> {
         self.mapping.write(TARGET * page_size() + WORD, content);
     }
 
-    fn advise(&self, advice: Advice) -> Result<(), Stop> {
-        self.mapping
-            .advise(TARGET, 1, advice)
-            .context("madvise(2) for KSM")
-    }
-
     fn is_merged(&self) -> Result<bool, Errno> {
         let addr = self.mapping.page_addr(TARGET);
         let page = self.trial.session.inspect(0, addr, 1)?[0];
@@ -161,7 +129,7 @@ impl<'s> Duel for KsmAgainstPin<'_, 's> {
             .discard_pages(TARGET, 1)
             .context("MADV_DONTNEED")?;
         self.write(!self.content);
-        self.advise(Advice::Mergeable)?;
+        advise_target(self.mapping, Advice::Mergeable)?;
         self.pinned.store(false, Ordering::Release);
         self.gone.store(false, Ordering::Release);
         // Of the fast ways, those for reading.
@@ -198,7 +166,7 @@ impl<'s> Duel for KsmAgainstPin<'_, 's> {
         }
         let met = self.trial.met(&ksm_span, &pin_span);
         // Now ksmd, which may be in the middle of it, is through with the page, and stays away.
-        self.advise(Advice::Unmergeable)?;
+        advise_target(self.mapping, Advice::Unmergeable)?;
         if let Some(pin) = granted(self.trial, &task.how, pinned)? {
             judge_not_ksms(self.trial, &pin)?;
             judge_pin(self.trial, self.mapping, &pin, TARGET)?;

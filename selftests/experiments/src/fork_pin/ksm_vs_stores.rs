@@ -22,13 +22,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use guplab::ksm::Ksm;
 use guplab::mapping::Advice;
 use guplab::oracle::Evidence;
-use guplab::{Duel, Kind, Mapping, Span, page_size};
+use guplab::{Duel, Mapping, Span, page_size};
 
-use super::ksm_held_pin::{LIMIT, is_merged};
-use crate::trial::Context;
+use super::merging::{PAIR, TARGET, WORD, advise_target, is_merged_alone, merged_pair};
 use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
 
 /// A store has found the page write-protected. Nobody is held up there.
@@ -59,25 +57,12 @@ pub const EXPERIMENT: Experiment = Experiment {
     about: NO_STORE_LOST,
     hit: "a store found the page write-protected while KSM was replacing it",
     windows: &[WINDOW],
-    fits,
+    fits: is_merged_alone,
     run,
 };
 
 const NO_STORE_LOST: &str = "no store is lost while KSM merges its page";
 const OTHERS_KEEP: &str = "the merged pages keep their content";
-
-fn fits(kind: Kind) -> Result<(), &'static str> {
-    is_merged(kind)?;
-    match kind {
-        Kind::Anon4k | Kind::PrivateShmem => Ok(()),
-        _ => Err("KSM splits a huge page before it merges a page of it, which then is as anon-4k"),
-    }
-}
-
-/// The pages that KSM looks at: two that stay merged, and the one that is stored to.
-const PAIR: [usize; 2] = [0, 1];
-const TARGET: usize = 2;
-const WORD: usize = 64;
 
 /// How long the stores go on in a round: some looks of KSM.
 const SLICE: Duration = Duration::from_millis(20);
@@ -107,21 +92,8 @@ struct KsmAgainstStores<'t, 's> {
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
-    let ksm = Ksm::run().map_err(|e| Stop::Skip(e.to_string()))?;
-    let content = trial.rng.u64(..) | 1;
-    for page in PAIR {
-        mapping.write(page * page_size() + WORD, content);
-    }
-    mapping
-        .advise(0, PAIR.len(), Advice::Mergeable)
-        .context("MADV_MERGEABLE")?;
-    let came = ksm.wait_merged(trial.session, &mapping, PAIR[0], LIMIT);
-    if !came.context("INSPECT")? {
-        return Err(Stop::Skip(format!(
-            "KSM did not merge equal pages within {} s",
-            LIMIT.as_secs()
-        )));
-    }
+    // It runs as long as this is kept.
+    let (_ksm, content) = merged_pair(trial, &mapping)?;
     trial.aim_pages(&mapping, TARGET, 1)?;
     let ring = trial.ring();
     let through = AtomicBool::new(false);
@@ -157,14 +129,6 @@ fn store(word: &AtomicU64, two: [u64; 2], through: &AtomicBool) -> Stored {
     Stored { stores, last, lost }
 }
 
-impl KsmAgainstStores<'_, '_> {
-    fn advise(&self, advice: Advice) -> Result<(), Stop> {
-        self.mapping
-            .advise(TARGET, 1, advice)
-            .context("madvise(2) for KSM")
-    }
-}
-
 impl Duel for KsmAgainstStores<'_, '_> {
     type Task = u64;
     type Left = ();
@@ -179,7 +143,7 @@ impl Duel for KsmAgainstStores<'_, '_> {
         let other = self.trial.rng.u64(..) & !1;
         self.trial.variant(format!("{other:#x} in turn"));
         self.mapping.write(TARGET * page_size() + WORD, other);
-        self.advise(Advice::Mergeable)?;
+        advise_target(self.mapping, Advice::Mergeable)?;
         self.through.store(false, Ordering::SeqCst);
         Ok(Some(other))
     }
@@ -204,7 +168,7 @@ impl Duel for KsmAgainstStores<'_, '_> {
     ) -> Result<bool, Stop> {
         let met = self.trial.met(&ksm_span, &store_span);
         // Now ksmd, which may be in the middle of it, is through with the page, and stays away.
-        self.advise(Advice::Unmergeable)?;
+        advise_target(self.mapping, Advice::Unmergeable)?;
         let (trial, mapping) = (&mut *self.trial, self.mapping);
         trial.count("stores", stored.stores);
         let word = TARGET * page_size() + WORD;

@@ -19,10 +19,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use guplab::{Duel, Errno, Mapping, Pin, Span};
 
+use super::move_window::PATIENCE;
 use super::moving::{count_went, move_to, nodes, other_node};
 use super::pins::{HOWS, How, granted, pick};
 use crate::collapsing::{fill, verify_fill};
@@ -57,10 +57,6 @@ const WINDOW: Window = Window {
     },
     about: "the page is unpinned when migration has unmapped it, or has tried to",
 };
-
-/// How long the right actor waits for the left one, which may have to drain what all CPUs hold back
-/// before it comes to the page.
-const PATIENCE: Duration = Duration::from_millis(300);
 
 fn fits(kind: guplab::Kind) -> Result<(), &'static str> {
     match kind.is_private() {

@@ -20,6 +20,7 @@ pub mod ksm_vs_pin;
 pub mod ksm_vs_stores;
 pub mod lazyfree_held_pin;
 pub mod lazyfree_vs_pin;
+mod merging;
 pub mod migrate_vs_pin;
 pub mod migrate_vs_unpin;
 pub mod move_held_pin;

@@ -34,7 +34,7 @@ pub(super) const fn window(point: Point, about: &'static str) -> Window {
 
 /// How long the right actor waits for the left one, which may have to drain what all CPUs hold back
 /// before it comes to the page.
-const PATIENCE: Duration = Duration::from_millis(300);
+pub(super) const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Takes a page away. Returns whether it went.
 pub(super) trait Take {

@@ -26,7 +26,7 @@ use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, sys};
 use super::changing::is_refusal;
 use super::faulting::{STAY_US, stay};
 use super::forging::{Forged, Forger};
-use super::provenance::{MAPPED_HERE, Moves, New, Provenance, judge_pin};
+use super::provenance::{MAPPED_HERE, Moves, New, Provenance, around, judge_pin};
 use crate::trial::Context;
 use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
 
@@ -90,9 +90,6 @@ fn fits(kind: Kind) -> Result<(), &'static str> {
     }
 }
 
-/// The pages that are there. Few are copied sooner.
-const AROUND: usize = 16;
-
 #[derive(Clone, Copy)]
 struct Task {
     page: usize,
@@ -146,7 +143,7 @@ impl<'s> Duel for ZapAgainstWalk<'_, 's> {
         mapping.discard().context("MADV_DONTNEED")?;
         let (all, seed) = (mapping.pages(), trial.rng.u64(..));
         let page = trial.rng.usize(1..all);
-        let there = (page.saturating_sub(AROUND / 2).min(all - AROUND), AROUND);
+        let there = around(page, all);
         Provenance::write(mapping, there, seed);
         self.known = Provenance::look(trial.session, mapping, there, seed)?;
         trial.variant(format!("page {page} is pinned"));

@@ -13,7 +13,7 @@ use guplab::{
 
 use super::changing::is_refusal;
 use super::forging::{Forged, Forger};
-use super::provenance::{Moves, New, Provenance, judge_pin};
+use super::provenance::{Moves, New, Provenance, around, judge_pin};
 use crate::trial::Context;
 use crate::{At, Point, Side, Stop, Trial, Whom, Window};
 
@@ -74,9 +74,6 @@ static START: Window = Window {
 /// Decided about every pin.
 pub(super) const FAULTS: &str = "a fault of memory that is mapped succeeds";
 
-/// The pages that are there, the one that goes included. Few are dropped sooner.
-const AROUND: usize = 16;
-
 #[derive(Clone, Copy)]
 struct Task {
     page: usize,
@@ -136,7 +133,7 @@ impl Faulting<'_, '_> {
         let (trial, mapping) = (&mut *self.trial, self.mapping);
         let (all, seed) = (mapping.pages(), trial.rng.u64(..));
         let last = all - 1;
-        let there = (page.saturating_sub(AROUND / 2).min(last - AROUND), AROUND);
+        let there = around(page, last);
         if self.by == By::Collapse {
             // The last round has made it a PMD. While the VMA is cut in pieces none can map it.
             split::split_pmd(mapping, last).context("splitting the PMD")?;

@@ -56,6 +56,14 @@ fn content(seed: u64, page: usize) -> u64 {
     (mixed | 1 << 63) & !1
 }
 
+/// How many pages are there at all, where few are quicker to drop or to copy.
+pub(super) const AROUND: usize = 16;
+
+/// So many of the first `all` pages, a certain one among them: the first of them, and how many.
+pub(super) fn around(page: usize, all: usize) -> (usize, usize) {
+    (page.saturating_sub(AROUND / 2).min(all - AROUND), AROUND)
+}
+
 impl Provenance {
     /// Gives pages their content.
     pub(super) fn write(mapping: &Mapping, (first, nr_pages): (usize, usize), seed: u64) {
@@ -212,6 +220,14 @@ mod tests {
                 assert!(word != ZERO && word & 1 == 0);
                 assert_ne!(word, content(seed, page + 1));
             }
+        }
+    }
+
+    #[test]
+    fn a_page_is_among_those_around_it() {
+        for page in 0..512 {
+            let (first, nr_pages) = around(page, 512);
+            assert!((first..first + nr_pages).contains(&page) && first + nr_pages <= 512);
         }
     }
 

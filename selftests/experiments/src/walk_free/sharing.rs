@@ -9,12 +9,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use guplab::address::Range;
-use guplab::{Errno, Peer, Session, SharedPage, cpu, page_size};
+use guplab::{Errno, Page, Peer, Session, SharedPage, cpu, page_size};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
-use crate::Stop;
 use crate::aim::Gated;
 use crate::trial::Context;
+use crate::{Stop, Trial};
 
 /// Huge pages that are in use.
 const PAGES: usize = 2;
@@ -142,6 +142,19 @@ impl Arena {
     }
 }
 
+/// Counts whether a page is mapped by a shared table; a skip if the very first one isn't.
+pub(super) fn count_shared(trial: &mut Trial<'_>, seen: &Page) -> Result<(), Stop> {
+    // Two processes use it, and it is mapped once.
+    let is_shared = seen.0.mapcount == 1;
+    trial.count("shared", u64::from(is_shared));
+    if !is_shared && trial.round() == 1 {
+        return Err(Stop::Skip(format!(
+            "the kernel does not share page tables of hugetlb memory here: {seen}"
+        )));
+    }
+    Ok(())
+}
+
 const MAP_AND_TOUCH: usize = 0;
 const MAKE_OWN: usize = 1;
 const MAKE_SECOND_OWN: usize = 2;
@@ -194,9 +207,13 @@ impl<'a> Sharer<'a> {
         }
     }
 
-    /// Maps the file anew, and touches both pages: there is a page table to share.
-    pub(super) fn map_and_touch(&self) -> Result<(), Stop> {
-        self.call(MAP_AND_TOUCH)
+    /// Has both processes map the file anew, and touch both pages, by one page table.
+    pub(super) fn share(&self, arena: &Arena) -> Result<(), Stop> {
+        // The peer's table first: then the own one is that.
+        self.call(MAP_AND_TOUCH)?;
+        arena.map_anew().context("mmap")?;
+        arena.touch();
+        Ok(())
     }
 
     /// Has it put memory of its own in the place of the second page, as soon as the gate opens.

@@ -30,7 +30,7 @@ use guplab::oracle::Evidence;
 use guplab::{DelayRequest, Duel, Errno, Kind, Pin, PinRequest, SharedPage, Span, Way, sys};
 
 use super::aiming::{WALK, walk_against};
-use super::sharing::{Arena, OWN_WORD, Sharer};
+use super::sharing::{Arena, OWN_WORD, Sharer, count_shared};
 use crate::trial::Context;
 use crate::{Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
 
@@ -139,23 +139,12 @@ impl<'s> Duel for UnshareAgainstPin<'_, 's> {
         if !trial.next_round() {
             return Ok(None);
         }
-        // The peer's table first: then the own one is that.
-        self.sharer.map_and_touch()?;
-        self.arena.map_anew().context("mmap")?;
-        self.arena.touch();
+        self.sharer.share(self.arena)?;
         let last = self.arena.base_pages() - 1;
         let addr = self.arena.page_addr(last);
         let seen = trial.session.inspect(0, addr, 2);
         let seen = seen.context("INSPECT before the race")?;
-        // Two processes use it, and it is mapped once.
-        let is_shared = seen[1].0.mapcount == 1;
-        trial.count("shared", u64::from(is_shared));
-        if !is_shared && trial.round() == 1 {
-            return Err(Stop::Skip(format!(
-                "the kernel does not share page tables of hugetlb memory here: {}",
-                seen[1]
-            )));
-        }
+        count_shared(trial, &seen[1])?;
         let by = [By::Protect, By::DontNeed][trial.rng.usize(0..2)];
         let flags = [0, sys::GUPLAB_PIN_WRITE][trial.rng.usize(0..2)];
         trial.variant(format!("{by:?}, flags {flags:#x}"));

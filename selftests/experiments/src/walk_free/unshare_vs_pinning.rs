@@ -26,7 +26,7 @@ use guplab::oracle::{Evidence, SAME_PAGE};
 use guplab::{Duel, Errno, Kind, Pin, PinRequest, SharedPage, Span, Way, sys};
 
 use super::aiming::walk_against;
-use super::sharing::{Arena, OWN_WORD, Sharer};
+use super::sharing::{Arena, OWN_WORD, Sharer, count_shared};
 use crate::trial::Context;
 use crate::{Experiment, Family, Point, Stop, Trial, Whom, Window};
 
@@ -115,24 +115,14 @@ impl<'s> Duel for UnshareAgainstPin<'_, 's> {
         if !trial.next_round() {
             return Ok(None);
         }
-        // The peer's table first: then the own one is that.
-        self.sharer.map_and_touch()?;
-        self.arena.map_anew().context("mmap")?;
-        self.arena.touch();
+        self.sharer.share(self.arena)?;
         let page = trial.rng.usize(0..self.arena.base_pages());
         let word = trial.rng.u64(..) & !1;
         self.arena.write(page, word);
         let addr = self.arena.page_addr(page);
         let seen = trial.session.inspect(0, addr, 1);
         let seen = seen.context("INSPECT before the race")?[0];
-        // Two processes use it, and it is mapped once.
-        let is_shared = seen.0.mapcount == 1;
-        trial.count("shared", u64::from(is_shared));
-        if !is_shared && trial.round() == 1 {
-            return Err(Stop::Skip(format!(
-                "the kernel does not share page tables of hugetlb memory here: {seen}"
-            )));
-        }
+        count_shared(trial, &seen)?;
         let task = Task {
             by: [By::ProtectPart, By::ProtectAll, By::DontNeed][trial.rng.usize(0..3)],
             page,

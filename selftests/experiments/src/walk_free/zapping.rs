@@ -7,7 +7,7 @@ use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Protection, Span, Way,
 
 use super::aiming::Lead;
 use super::forging::{Forged, Forger};
-use super::provenance::{Moves, New, Provenance, judge_pin};
+use super::provenance::{AROUND, Moves, New, Provenance, around, judge_pin};
 use crate::trial::Context;
 use crate::{Point, Stop, Trial};
 
@@ -54,8 +54,6 @@ const DROPPED: &str = "what is dropped is gone, and nothing else is";
 
 /// The pages that are pinned, and those around them that are there at all.
 const PINNED: usize = 4;
-const AROUND: usize = 16;
-
 /// Runs it.
 pub(super) fn zap(trial: &mut Trial<'_>, style: Style) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
@@ -107,7 +105,7 @@ impl Zapping<'_, '_> {
                 .context("mapping it at its address")?;
         }
         let there = if is_small {
-            (page.saturating_sub(AROUND / 2).min(all - AROUND), AROUND)
+            around(page, all)
         } else {
             if trial.round() > 1 {
                 mapping.renew(trial.session)?;
