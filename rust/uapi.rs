@@ -49,11 +49,13 @@ request! {
     guplab_dma 32 GUPLAB_IOC_DMA = _IOW 0x63;
     guplab_inspect 48 GUPLAB_IOC_INSPECT = _IOW 0x64;
     guplab_check 48 GUPLAB_IOC_CHECK = _IOWR 0x65;
-    guplab_hammer 152 GUPLAB_IOC_HAMMER = _IOWR 0x66;
+    guplab_hammer 160 GUPLAB_IOC_HAMMER = _IOWR 0x66;
     guplab_collapse 48 GUPLAB_IOC_COLLAPSE = _IOWR 0x67;
     guplab_stats 128 GUPLAB_IOC_STATS = _IOWR 0x68;
     guplab_delay 376 GUPLAB_IOC_DELAY = _IOWR 0x69;
     guplab_hint 32 GUPLAB_IOC_HINT = _IOWR 0x6a;
+    guplab_walk 592 GUPLAB_IOC_WALK = _IOWR 0x6b;
+    guplab_explain 64 GUPLAB_IOC_EXPLAIN = _IOWR 0x6c;
 }
 
 static_assert!(size_of::<guplab_page>() == 64);

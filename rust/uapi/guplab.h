@@ -28,6 +28,8 @@
  * * %GUPLAB_IOC_STATS, &struct guplab_stats: tells what was done
  * * %GUPLAB_IOC_DELAY, &struct guplab_delay: delays tasks at a point of the kernel
  * * %GUPLAB_IOC_HINT, &struct guplab_hint: sets NUMA hints
+ * * %GUPLAB_IOC_WALK, &struct guplab_walk: says how this session's own walks protect themselves
+ * * %GUPLAB_IOC_EXPLAIN, &struct guplab_explain: tells what a walk would do at an address
  *
  * Errors common to all commands:
  *
@@ -54,7 +56,7 @@
 #define GUPLAB_DEVICE		"guplab"
 
 /* The version of this interface. It changes when an existing command does. */
-#define GUPLAB_ABI_VERSION	1
+#define GUPLAB_ABI_VERSION	2
 
 /* Bounds. */
 #define GUPLAB_MAX_PAGES	(1U << 20)	/* pages held by one session */
@@ -81,6 +83,10 @@
  *	kernel has are told by %GUPLAB_DELAY_QUERY.
  * @GUPLAB_FEATURE_NOTIFIER: DELAY can arm %GUPLAB_POINT_NOTIFIER (CONFIG_MMU_NOTIFIER).
  * @GUPLAB_FEATURE_HINT: HINT works: change_prot_numa() was found and may be called.
+ * @GUPLAB_FEATURE_UNSAFE_WALKS: The module was loaded with unsafe_walks=1: WALK may leave out
+ *	protective steps.
+ * @GUPLAB_FEATURE_INLINED: The walk's C primitives were compiled into its Rust code, so that its
+ *	speed can be compared.
  */
 enum guplab_feature {
 	GUPLAB_FEATURE_COLLAPSE	= 1 << 0,
@@ -90,6 +96,8 @@ enum guplab_feature {
 	GUPLAB_FEATURE_DELAY	= 1 << 4,
 	GUPLAB_FEATURE_NOTIFIER	= 1 << 5,
 	GUPLAB_FEATURE_HINT	= 1 << 6,
+	GUPLAB_FEATURE_UNSAFE_WALKS	= 1 << 7,
+	GUPLAB_FEATURE_INLINED	= 1 << 8,
 };
 
 /**
@@ -117,7 +125,7 @@ struct guplab_info {
 };
 
 /**
- * enum guplab_way - the kernel function that pins
+ * enum guplab_way - the kernel function that pins, or guplab's own walk
  * @GUPLAB_WAY_PIN_FAST: pin_user_pages_fast()
  * @GUPLAB_WAY_PIN: pin_user_pages_unlocked(): the slow path alone, under the mmap lock. It is
  *	pin_user_pages() for callers whose faults may wait.
@@ -125,6 +133,15 @@ struct guplab_info {
  *	a @pid
  * @GUPLAB_WAY_GET_FAST: get_user_pages_fast(): a reference, not a pin
  * @GUPLAB_WAY_GET_FAST_ONLY: get_user_pages_fast_only(): a reference, never the slow path
+ * @GUPLAB_WAY_PIN_FAST_ONLY: the lockless part of pin_user_pages_fast() alone, for which the kernel
+ *	has no function of its own: gup_fast_fallback() with FOLL_PIN and FOLL_FAST_ONLY. Only where
+ *	that could be found (&struct guplab_info.ways).
+ * @GUPLAB_WAY_WALK: guplab's own lockless walk, as WALK has set it up, which pins; what it leaves
+ *	goes to pin_user_pages_unlocked(), as pin_user_pages_fast() does
+ * @GUPLAB_WAY_WALK_ONLY: the walk alone, which pins
+ * @GUPLAB_WAY_WALK_GET: the walk, which takes references; what it leaves goes to
+ *	get_user_pages_unlocked()
+ * @GUPLAB_WAY_WALK_GET_ONLY: the walk alone, which takes references
  */
 enum guplab_way {
 	GUPLAB_WAY_PIN_FAST,
@@ -132,6 +149,11 @@ enum guplab_way {
 	GUPLAB_WAY_PIN_REMOTE,
 	GUPLAB_WAY_GET_FAST,
 	GUPLAB_WAY_GET_FAST_ONLY,
+	GUPLAB_WAY_PIN_FAST_ONLY,
+	GUPLAB_WAY_WALK,
+	GUPLAB_WAY_WALK_ONLY,
+	GUPLAB_WAY_WALK_GET,
+	GUPLAB_WAY_WALK_GET_ONLY,
 };
 
 /**
@@ -170,8 +192,9 @@ enum guplab_pin_flag {
  *	inside its function, or else after %GUPLAB_MAX_GATE_NS
  *
  * Where no page could be pinned the command fails with the kernel function's error, and with EFAULT
- * where that returned 0 (as get_user_pages_fast_only() does). ENOMEM: no memory, or RLIMIT_MEMLOCK
- * is used up. ENOSPC: the session would hold too many pages or pins.
+ * where that returned 0 (as get_user_pages_fast_only() and all ways named ONLY do). ENOMEM: no
+ * memory, or RLIMIT_MEMLOCK is used up. ENOSPC: the session would hold too many pages or pins.
+ * EOPNOTSUPP: this kernel doesn't have the way.
  */
 struct guplab_pin {
 	__aligned_u64 addr;
@@ -446,6 +469,8 @@ enum guplab_hammer_flag {
  * @hold: in: pins that are held until all of them are released by one call; 0 is 1. At most
  *	%GUPLAB_MAX_BATCH pages are held at a time.
  * @gate: in: as in &struct guplab_pin
+ * @unpin_ns: out: the part of @elapsed_ns in which pages were released. The rest is pinning, if
+ *	@flags asks for nothing else.
  *
  * The loop allocates nothing, takes no lock of its own and prints nothing. A signal ends it with
  * EINTR and everything that was counted.
@@ -475,6 +500,7 @@ struct guplab_hammer {
 	__aligned_u64 elapsed_ns;
 	__u32 hold;
 	__u32 gate;
+	__aligned_u64 unpin_ns;
 };
 
 /**
@@ -535,6 +561,8 @@ enum guplab_stats_scope {
  * @hammer_pages: out: pages that they pinned
  * @collapses: out: calls of COLLAPSE
  * @collapsed: out: those whose result was 0
+ * @walk_stops: out: own walks that ended before the end of their range, for whatever reason
+ * @unsafe_walks: out: own walks that were made with less than the stock protocol
  */
 struct guplab_stats {
 	__u32 scope;
@@ -554,6 +582,8 @@ struct guplab_stats {
 	__aligned_u64 hammer_pages;
 	__aligned_u64 collapses;
 	__aligned_u64 collapsed;
+	__aligned_u64 walk_stops;
+	__aligned_u64 unsafe_walks;
 };
 
 /**
@@ -620,6 +650,21 @@ struct guplab_stats {
  *	after it has counted references, or by a fault
  * @GUPLAB_POINT_NOTIFIER: the MMU notifiers of the process: entry is invalidate_range_start(),
  *	return is invalidate_range_end()
+ * @GUPLAB_POINT_WALK: guplab's own walk (as all that follow): entry is when its exclusion has begun
+ *	and nothing has been read yet, return is when everything has been read and the exclusion has
+ *	not ended
+ * @GUPLAB_POINT_WALK_TABLE: entry is when a PMD was read that points to a page table, of which no
+ *	entry has been read yet, return is when all have
+ * @GUPLAB_POINT_WALK_GRAB: entry is when an entry was read and found good, before the folio's
+ *	reference, return is when the folio was referenced and pinned, before the entry is read
+ *	again
+ * @GUPLAB_POINT_WALK_RECHECK: entry is between the second look at the PMD and that at the PTEs,
+ *	return is after both
+ * @GUPLAB_POINT_WALK_UNSHARE: entry is before PageAnonExclusive() is looked at, return is when the
+ *	page is about to be handed out
+ * @GUPLAB_POINT_WALK_RETRY: entry is when the exclusion has ended, before the sequence count of
+ *	fork() is read again, return is after that
+ * @GUPLAB_POINT_WALK_BACK_OFF: pages are given back that were referenced
  * @GUPLAB_NR_POINTS: how many there are
  */
 enum guplab_point {
@@ -663,6 +708,13 @@ enum guplab_point {
 	GUPLAB_POINT_UNPIN_USER_PAGES,
 	GUPLAB_POINT_COPY_MC,
 	GUPLAB_POINT_NOTIFIER,
+	GUPLAB_POINT_WALK,
+	GUPLAB_POINT_WALK_TABLE,
+	GUPLAB_POINT_WALK_GRAB,
+	GUPLAB_POINT_WALK_RECHECK,
+	GUPLAB_POINT_WALK_UNSHARE,
+	GUPLAB_POINT_WALK_RETRY,
+	GUPLAB_POINT_WALK_BACK_OFF,
 	GUPLAB_NR_POINTS,
 };
 
@@ -794,6 +846,185 @@ struct guplab_hint {
 	__aligned_u64 updated;
 };
 
+/**
+ * enum guplab_exclusion - what keeps page tables in place while a walk reads them
+ * @GUPLAB_EXCLUSION_IRQS_OFF: interrupts are off, as in fast GUP: a flush or a
+ *	tlb_remove_table_sync_one() waits for the walk, and so does a grace period
+ * @GUPLAB_EXCLUSION_RCU: an RCU read-side section: only what is freed after a grace period waits
+ * @GUPLAB_EXCLUSION_READERS: a counter of readers, preemption off, as Will Deacon proposed for ARM
+ *	in October 2013 (linux-arm-kernel, "get_user_pages_fast"). The writers are hooked:
+ *	pmdp_collapse_flush() when it returns, tlb_remove_table_sync_one(), tlb_remove_table() and
+ *	pte_free_defer() when they are called wait until nobody reads, %GUPLAB_MAX_IRQS_OFF_NS at
+ *	most. Other writers don't wait.
+ * @GUPLAB_EXCLUSION_NONE: nothing
+ * @GUPLAB_NR_EXCLUSIONS: how many there are
+ */
+enum guplab_exclusion {
+	GUPLAB_EXCLUSION_IRQS_OFF,
+	GUPLAB_EXCLUSION_RCU,
+	GUPLAB_EXCLUSION_READERS,
+	GUPLAB_EXCLUSION_NONE,
+	GUPLAB_NR_EXCLUSIONS,
+};
+
+/**
+ * enum guplab_step - the protective steps of a walk that can be left out
+ * @GUPLAB_STEP_SEQCOUNT: a pin during which fork() write-protected the address space is given back,
+ *	and none begins while it does (mm->write_protect_seq)
+ * @GUPLAB_STEP_PERMISSION: an entry that doesn't permit the access is refused
+ * @GUPLAB_STEP_PROTNONE: a PROT_NONE entry, or NUMA hint, is refused
+ * @GUPLAB_STEP_FOLIO_SAME: when the folio is referenced, the page must still belong to it
+ * @GUPLAB_STEP_PMD_RECHECK: when the page is pinned, the PMD above its PTE must still be the same
+ * @GUPLAB_STEP_PTE_RECHECK: and so must the PTE
+ * @GUPLAB_STEP_LEAF_RECHECK: and so must a PMD or PUD that maps the page itself
+ * @GUPLAB_STEP_FILE_LONGTERM: long-term pins for writing are refused for pages of files other than
+ *	shared memory and hugetlb
+ * @GUPLAB_STEP_UNSHARE: an anonymous page that is mapped read-only and not exclusive is left to the
+ *	slow path, which makes it exclusive before it is pinned
+ * @GUPLAB_STEP_HAS_PINNED: the address space is marked as one that has pinned pages, before the
+ *	first one is
+ */
+enum guplab_step {
+	GUPLAB_STEP_SEQCOUNT		= 1 << 0,
+	GUPLAB_STEP_PERMISSION		= 1 << 1,
+	GUPLAB_STEP_PROTNONE		= 1 << 2,
+	GUPLAB_STEP_FOLIO_SAME		= 1 << 3,
+	GUPLAB_STEP_PMD_RECHECK		= 1 << 4,
+	GUPLAB_STEP_PTE_RECHECK		= 1 << 5,
+	GUPLAB_STEP_LEAF_RECHECK	= 1 << 6,
+	GUPLAB_STEP_FILE_LONGTERM	= 1 << 7,
+	GUPLAB_STEP_UNSHARE		= 1 << 8,
+	GUPLAB_STEP_HAS_PINNED		= 1 << 9,
+};
+
+/**
+ * enum guplab_stop - why a walk ended at an entry
+ * @GUPLAB_STOP_NONE: It did not: the page is taken.
+ * @GUPLAB_STOP_FORK: fork() was write-protecting the address space when the walk was to begin.
+ * @GUPLAB_STOP_FORKED: It began to do so during the walk: all pins were given back.
+ * @GUPLAB_STOP_LIMIT: The range is not one that can be walked.
+ * @GUPLAB_STOP_EMPTY: The entry is empty.
+ * @GUPLAB_STOP_NONPRESENT: The entry is neither empty nor present: swap, migration, marker.
+ * @GUPLAB_STOP_PROTNONE: PROT_NONE or a NUMA hint.
+ * @GUPLAB_STOP_PERMISSION: The entry doesn't permit the access.
+ * @GUPLAB_STOP_SPECIAL: The entry is special: there is no struct page that could be pinned.
+ * @GUPLAB_STOP_NO_PAGE: There is no struct page behind the page frame, or the page table can't be
+ *	reached from here (CONFIG_HIGHPTE).
+ * @GUPLAB_STOP_P2PDMA: The page is memory of a PCI device.
+ * @GUPLAB_STOP_FOLIO_GONE: The folio had no reference any more, and was about to be freed.
+ * @GUPLAB_STOP_PLACEMENT: The folio may not stay where it is for a long-term pin.
+ * @GUPLAB_STOP_PMD_CHANGED: The PMD above the PTE was another one when it was read again.
+ * @GUPLAB_STOP_CHANGED: The entry itself was.
+ * @GUPLAB_STOP_FILE: A long-term pin for writing of a page of a file, or secret memory.
+ * @GUPLAB_STOP_UNSHARE: The page is not exclusive, and would have to be made so.
+ * @GUPLAB_NR_STOPS: how many there are
+ */
+enum guplab_stop {
+	GUPLAB_STOP_NONE,
+	GUPLAB_STOP_FORK,
+	GUPLAB_STOP_FORKED,
+	GUPLAB_STOP_LIMIT,
+	GUPLAB_STOP_EMPTY,
+	GUPLAB_STOP_NONPRESENT,
+	GUPLAB_STOP_PROTNONE,
+	GUPLAB_STOP_PERMISSION,
+	GUPLAB_STOP_SPECIAL,
+	GUPLAB_STOP_NO_PAGE,
+	GUPLAB_STOP_P2PDMA,
+	GUPLAB_STOP_FOLIO_GONE,
+	GUPLAB_STOP_PLACEMENT,
+	GUPLAB_STOP_PMD_CHANGED,
+	GUPLAB_STOP_CHANGED,
+	GUPLAB_STOP_FILE,
+	GUPLAB_STOP_UNSHARE,
+	GUPLAB_NR_STOPS,
+};
+
+#define GUPLAB_NR_LEVELS	4	/* of &enum guplab_level */
+
+/**
+ * enum guplab_walk_op - what WALK does
+ * @GUPLAB_WALK_SET: From now on the session's walks work as @exclusion, @steps_off and @flags say.
+ * @GUPLAB_WALK_GET: Tell how they work, and what they counted.
+ */
+enum guplab_walk_op {
+	GUPLAB_WALK_SET,
+	GUPLAB_WALK_GET,
+};
+
+/**
+ * enum guplab_walk_flag - how a walk works, apart from its protection
+ * @GUPLAB_WALK_SINGLY: Take each page by itself, as fast GUP does, and not at once all that a run
+ *	of PTEs maps of one folio.
+ */
+enum guplab_walk_flag {
+	GUPLAB_WALK_SINGLY	= 1 << 0,
+};
+
+/**
+ * struct guplab_walk - how this session's own walks work
+ * @op: in: &enum guplab_walk_op
+ * @exclusion: in: &enum guplab_exclusion (SET); out (GET)
+ * @steps_off: in: &enum guplab_step bits, the steps that are left out (SET); out (GET)
+ * @flags: in: &enum guplab_walk_flag bits (SET); out (GET)
+ * @retries: out: folios that were another one when they had been referenced, which was tried again
+ *	(GET, as all that follows)
+ * @unsafe_walks: out: walks with less than the stock protocol
+ * @reserved: zero
+ * @stops: out: walks that ended before the end of their range, by &enum guplab_stop and by &enum
+ *	guplab_level of the entry
+ *
+ * A new session has the stock protocol: interrupts off, no step left out.
+ *
+ * EPERM: SET with anything less, without CAP_SYS_ADMIN or where the module was not loaded with
+ * unsafe_walks=1. EOPNOTSUPP: %GUPLAB_EXCLUSION_READERS where no writer can be hooked.
+ */
+struct guplab_walk {
+	__u32 op;
+	__u32 exclusion;
+	__u32 steps_off;
+	__u32 flags;
+	__aligned_u64 retries;
+	__aligned_u64 unsafe_walks;
+	__aligned_u64 reserved[2];
+	__aligned_u64 stops[GUPLAB_NR_STOPS][GUPLAB_NR_LEVELS];
+};
+
+/**
+ * struct guplab_explain - what a walk would do at an address, without pinning anything
+ * @addr: in: page-aligned address
+ * @pid: in: the process to look at
+ * @flags: in: &enum guplab_pin_flag bits of the pin that is asked about
+ * @get: in: 1 for a reference, 0 for a pin
+ * @stop: out: &enum guplab_stop: the first step that would refuse
+ * @level: out: &enum guplab_level of the entry at which the walk ends
+ * @leaf_flags: out: &enum guplab_leaf_flag bits of that entry
+ * @entry: out: the entry itself, as the architecture defines it
+ * @pfn: out: the page frame it maps at @addr, if %GUPLAB_LEAF_MAPPED
+ * @run: out: pages from @addr on that would be taken at once, 0 if none is
+ * @page_flags: out: &enum guplab_page_flag bits of the page, 0 if there is none
+ * @order: out: its folio's order
+ * @reserved: zero
+ *
+ * For a process other than the caller's, protection keys are the caller's. EINVAL: flags that a
+ * lockless walk can't take.
+ */
+struct guplab_explain {
+	__aligned_u64 addr;
+	__s32 pid;
+	__u32 flags;
+	__u32 get;
+	__u32 stop;
+	__u32 level;
+	__u32 leaf_flags;
+	__aligned_u64 entry;
+	__aligned_u64 pfn;
+	__u32 run;
+	__u32 page_flags;
+	__u32 order;
+	__u32 reserved;
+};
+
 #define GUPLAB_IOC_MAGIC	'G'
 #define GUPLAB_IOC_INFO		_IOR(GUPLAB_IOC_MAGIC, 0x60, struct guplab_info)
 #define GUPLAB_IOC_PIN		_IOWR(GUPLAB_IOC_MAGIC, 0x61, struct guplab_pin)
@@ -806,5 +1037,7 @@ struct guplab_hint {
 #define GUPLAB_IOC_STATS	_IOWR(GUPLAB_IOC_MAGIC, 0x68, struct guplab_stats)
 #define GUPLAB_IOC_DELAY	_IOWR(GUPLAB_IOC_MAGIC, 0x69, struct guplab_delay)
 #define GUPLAB_IOC_HINT		_IOWR(GUPLAB_IOC_MAGIC, 0x6a, struct guplab_hint)
+#define GUPLAB_IOC_WALK		_IOWR(GUPLAB_IOC_MAGIC, 0x6b, struct guplab_walk)
+#define GUPLAB_IOC_EXPLAIN	_IOWR(GUPLAB_IOC_MAGIC, 0x6c, struct guplab_explain)
 
 #endif /* _GUPLAB_UAPI_H */

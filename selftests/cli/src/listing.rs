@@ -8,7 +8,7 @@ use guplab_experiments::{Experiment, Family};
 
 use crate::output::table::Table;
 
-const FEATURES: [(sys::guplab_feature, &str); 7] = [
+const FEATURES: [(sys::guplab_feature, &str); 9] = [
     (sys::GUPLAB_FEATURE_COLLAPSE, "collapse"),
     (sys::GUPLAB_FEATURE_THP, "thp"),
     (sys::GUPLAB_FEATURE_HUGETLB, "hugetlb"),
@@ -16,6 +16,8 @@ const FEATURES: [(sys::guplab_feature, &str); 7] = [
     (sys::GUPLAB_FEATURE_DELAY, "delay"),
     (sys::GUPLAB_FEATURE_NOTIFIER, "notifier"),
     (sys::GUPLAB_FEATURE_HINT, "hint"),
+    (sys::GUPLAB_FEATURE_UNSAFE_WALKS, "unsafe-walks"),
+    (sys::GUPLAB_FEATURE_INLINED, "inlined"),
 ];
 
 const PIN_FLAGS: [(sys::guplab_pin_flag, &str); 7] = [

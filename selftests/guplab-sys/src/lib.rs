@@ -19,7 +19,7 @@ mod generated {
 pub use generated::*;
 
 /// Every command: its name, the size of its request and its ioctl number.
-pub const COMMANDS: [(&str, usize, u32); 11] = [
+pub const COMMANDS: [(&str, usize, u32); 13] = [
     ("INFO", size_of::<guplab_info>(), GUPLAB_IOC_INFO),
     ("PIN", size_of::<guplab_pin>(), GUPLAB_IOC_PIN),
     ("UNPIN", size_of::<guplab_unpin>(), GUPLAB_IOC_UNPIN),
@@ -35,6 +35,8 @@ pub const COMMANDS: [(&str, usize, u32); 11] = [
     ("STATS", size_of::<guplab_stats>(), GUPLAB_IOC_STATS),
     ("DELAY", size_of::<guplab_delay>(), GUPLAB_IOC_DELAY),
     ("HINT", size_of::<guplab_hint>(), GUPLAB_IOC_HINT),
+    ("WALK", size_of::<guplab_walk>(), GUPLAB_IOC_WALK),
+    ("EXPLAIN", size_of::<guplab_explain>(), GUPLAB_IOC_EXPLAIN),
 ];
 
 // The layout that the header promises to every caller. The module asserts the same.
@@ -46,11 +48,13 @@ const _: () = {
     assert!(size_of::<guplab_page>() == 64);
     assert!(size_of::<guplab_inspect>() == 48);
     assert!(size_of::<guplab_check>() == 48);
-    assert!(size_of::<guplab_hammer>() == 152);
+    assert!(size_of::<guplab_hammer>() == 160);
     assert!(size_of::<guplab_collapse>() == 48);
-    assert!(size_of::<guplab_stats>() == 128);
+    assert!(size_of::<guplab_stats>() == 144);
     assert!(size_of::<guplab_delay>() == 376);
     assert!(size_of::<guplab_hint>() == 32);
+    assert!(size_of::<guplab_walk>() == 592);
+    assert!(size_of::<guplab_explain>() == 64);
 };
 
 // The numbers where ioctl numbers are encoded as in asm-generic/ioctl.h.
@@ -62,9 +66,11 @@ const _: () = {
     assert!(GUPLAB_IOC_DMA == 0x4020_4763);
     assert!(GUPLAB_IOC_INSPECT == 0x4030_4764);
     assert!(GUPLAB_IOC_CHECK == 0xc030_4765);
-    assert!(GUPLAB_IOC_HAMMER == 0xc098_4766);
+    assert!(GUPLAB_IOC_HAMMER == 0xc0a0_4766);
     assert!(GUPLAB_IOC_COLLAPSE == 0xc030_4767);
-    assert!(GUPLAB_IOC_STATS == 0xc080_4768);
+    assert!(GUPLAB_IOC_STATS == 0xc090_4768);
     assert!(GUPLAB_IOC_DELAY == 0xc178_4769);
     assert!(GUPLAB_IOC_HINT == 0xc020_476a);
+    assert!(GUPLAB_IOC_WALK == 0xc250_476b);
+    assert!(GUPLAB_IOC_EXPLAIN == 0xc040_476c);
 };

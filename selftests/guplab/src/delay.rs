@@ -124,6 +124,27 @@ points! {
         "a page is copied, by collapse or by a fault",
     Notifier GUPLAB_POINT_NOTIFIER "mmu_notifier"
         "MMU notifiers: entry is invalidate_range_start, return is invalidate_range_end",
+    Walk GUPLAB_POINT_WALK "walk"
+        "guplab's own walk, from the first read of a page table to the last",
+    WalkTable GUPLAB_POINT_WALK_TABLE "walk_table"
+        "the walk has read the PMD above a page table, and none of its entries yet",
+    WalkGrab GUPLAB_POINT_WALK_GRAB "walk_grab"
+        "the walk takes its reference, between the two reads of the page table",
+    WalkRecheck GUPLAB_POINT_WALK_RECHECK "walk_recheck"
+        "the walk has looked at the PMD again, and not yet at the PTEs",
+    WalkUnshare GUPLAB_POINT_WALK_UNSHARE "walk_unshare"
+        "the walk is about to see whether the page is exclusive",
+    WalkRetry GUPLAB_POINT_WALK_RETRY "walk_retry"
+        "the walk is over, and is about to see whether fork() came in between",
+    WalkBackOff GUPLAB_POINT_WALK_BACK_OFF "walk_back_off"
+        "the walk gives pages back",
+}
+
+impl Point {
+    /// Whether it is in guplab's own walk, and not a function of the kernel.
+    pub fn is_in_walk(self) -> bool {
+        self.number() >= sys::GUPLAB_POINT_WALK
+    }
 }
 
 impl fmt::Display for Point {
@@ -336,6 +357,7 @@ mod tests {
         for (number, point) in Point::ALL.into_iter().enumerate() {
             assert_eq!(point.number() as usize, number, "{point}");
             assert!(!point.about().is_empty());
+            assert_eq!(point.is_in_walk(), point.name().starts_with("walk"));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::mapping::Mapping;
 use crate::page::Page;
-use crate::pin::{Pin, PinRequest};
+use crate::pin::{Pin, PinRequest, Way};
 use crate::{Errno, Result, sys};
 
 /// Where the device node is.
@@ -144,6 +144,11 @@ impl Session {
     /// Whether INFO has the feature bit.
     pub fn has(&self, feature: sys::guplab_feature) -> bool {
         self.info.features & u64::from(feature) != 0
+    }
+
+    /// Whether this kernel has a way of pinning.
+    pub fn can(&self, way: Way) -> bool {
+        self.info.ways & (1 << way.number()) != 0
     }
 
     /// Bytes that one PMD maps.

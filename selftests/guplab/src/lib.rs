@@ -5,6 +5,7 @@
 //! - [`Mapping`] is memory of a verified [`Kind`].
 //! - [`Child`] is a forked process that is always reaped; [`SharedPage`] is where it reports.
 //! - [`Peer`] is one that does on request what it was told, with an mm of its own.
+//! - [`Protocol`] says how guplab's own lockless walk protects itself.
 //! - [`Delay`] is an armed delay point; [`Point`] names it.
 //! - [`duel()`] brings two actors together on two CPUs, round by round.
 //! - [`Oracle`] decides; [`KernelState`] reads what the kernel itself complains about.
@@ -41,6 +42,7 @@ pub mod trace;
 pub mod uffd;
 pub mod unsupported;
 pub mod vmstat;
+pub mod walk;
 
 pub use child::{Child, Ended, fork_child};
 pub use delay::{Delay, DelayRequest, Gate, Point, Whom};
@@ -59,6 +61,7 @@ pub use rustix::io::Errno;
 pub use shared::SharedPage;
 pub use trace::{Event, Tracer};
 pub use unsupported::Unsupported;
+pub use walk::Protocol;
 
 /// The result of a command: what it returned, or the error number.
 pub type Result<T> = std::result::Result<T, Errno>;

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::sys;
+use crate::walk::Level;
 
 /// One page as the module saw it.
 #[derive(Clone, Copy, Debug)]
@@ -87,12 +88,7 @@ impl Page {
 
     /// The name of the level where the walk ended.
     pub fn level_name(&self) -> &'static str {
-        match self.0.level {
-            sys::GUPLAB_LEVEL_PTE => "pte",
-            sys::GUPLAB_LEVEL_PMD => "pmd",
-            sys::GUPLAB_LEVEL_PUD => "pud",
-            _ => "top",
-        }
+        Level::of(self.0.level).unwrap_or(Level::Top).name()
     }
 }
 

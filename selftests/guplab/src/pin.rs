@@ -5,7 +5,7 @@ use crate::device::Session;
 use crate::page::Page;
 use crate::{Result, sys};
 
-/// The kernel function that pins.
+/// The kernel function that pins, or guplab's own walk ([`crate::walk`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// pin_user_pages_fast()
@@ -18,16 +18,31 @@ pub enum Way {
     GetFast,
     /// get_user_pages_fast_only()
     GetFastOnly,
+    /// The lockless part of pin_user_pages_fast() alone
+    PinFastOnly,
+    /// guplab's own walk, which pins; the slow path takes what it leaves
+    Walk,
+    /// The walk alone, which pins
+    WalkOnly,
+    /// The walk, which takes references; the slow path takes what it leaves
+    WalkGet,
+    /// The walk alone, which takes references
+    WalkGetOnly,
 }
 
 impl Way {
     /// All of them.
-    pub const ALL: [Way; 5] = [
+    pub const ALL: [Way; 10] = [
         Way::PinFast,
         Way::Pin,
         Way::PinRemote,
         Way::GetFast,
         Way::GetFastOnly,
+        Way::PinFastOnly,
+        Way::Walk,
+        Way::WalkOnly,
+        Way::WalkGet,
+        Way::WalkGetOnly,
     ];
 
     /// Its number in the interface.
@@ -38,6 +53,11 @@ impl Way {
             Way::PinRemote => sys::GUPLAB_WAY_PIN_REMOTE,
             Way::GetFast => sys::GUPLAB_WAY_GET_FAST,
             Way::GetFastOnly => sys::GUPLAB_WAY_GET_FAST_ONLY,
+            Way::PinFastOnly => sys::GUPLAB_WAY_PIN_FAST_ONLY,
+            Way::Walk => sys::GUPLAB_WAY_WALK,
+            Way::WalkOnly => sys::GUPLAB_WAY_WALK_ONLY,
+            Way::WalkGet => sys::GUPLAB_WAY_WALK_GET,
+            Way::WalkGetOnly => sys::GUPLAB_WAY_WALK_GET_ONLY,
         }
     }
 
@@ -49,12 +69,28 @@ impl Way {
             Way::PinRemote => "pin_remote",
             Way::GetFast => "get_fast",
             Way::GetFastOnly => "get_fast_only",
+            Way::PinFastOnly => "pin_fast_only",
+            Way::Walk => "walk",
+            Way::WalkOnly => "walk_only",
+            Way::WalkGet => "walk_get",
+            Way::WalkGetOnly => "walk_get_only",
         }
     }
 
     /// Whether it pins (FOLL_PIN) and doesn't merely take a reference.
     pub fn pins(self) -> bool {
-        matches!(self, Way::PinFast | Way::Pin | Way::PinRemote)
+        !matches!(
+            self,
+            Way::GetFast | Way::GetFastOnly | Way::WalkGet | Way::WalkGetOnly
+        )
+    }
+
+    /// Whether it is lockless alone: it never faults, and may come back with nothing (EFAULT).
+    pub fn is_only(self) -> bool {
+        matches!(
+            self,
+            Way::GetFastOnly | Way::PinFastOnly | Way::WalkOnly | Way::WalkGetOnly
+        )
     }
 }
 
@@ -238,5 +274,19 @@ impl Drop for Pin<'_> {
     fn drop(&mut self) {
         // A handle that is gone already, as in a test of unpinning twice, is no harm.
         let _gone = self.release(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_have_the_numbers_of_their_order() {
+        for (number, way) in Way::ALL.into_iter().enumerate() {
+            assert_eq!(way.number() as usize, number, "{}", way.name());
+        }
+        assert_eq!(Way::ALL.into_iter().filter(|way| way.pins()).count(), 6);
+        assert_eq!(Way::ALL.into_iter().filter(|way| way.is_only()).count(), 4);
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is done to memory that is hinted or inaccessible, and what must come of it.
 
-use guplab::{Way, sys};
+use guplab::{Session, Way, sys};
 
 const READ: u32 = 0;
 const WRITE: u32 = sys::GUPLAB_PIN_WRITE;
@@ -32,6 +32,13 @@ pub(super) enum Act {
     Store,
 }
 
+fn pins_by(can: impl Fn(Way) -> bool) -> impl Iterator<Item = Act> {
+    let every = |flags| Way::ALL.map(|way| (way, flags));
+    let pins = FLAGS.into_iter().flat_map(every);
+    pins.filter(move |&(way, _)| can(way))
+        .map(|(way, flags)| Act::Pin(way, flags))
+}
+
 /// What must come of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
@@ -42,25 +49,23 @@ pub(super) struct Outcome {
 }
 
 impl Act {
-    /// All acts.
-    pub(super) fn all() -> Vec<Act> {
+    /// All acts that this kernel has.
+    pub(super) fn all(session: &Session) -> Vec<Act> {
         [Act::Load, Act::Store]
             .into_iter()
-            .chain(Act::pins())
+            .chain(Act::pins(session))
             .collect()
     }
 
-    /// Every way of pinning with all flags.
-    pub(super) fn pins() -> impl Iterator<Item = Act> {
-        FLAGS
-            .into_iter()
-            .flat_map(|flags| Way::ALL.map(|way| Act::Pin(way, flags)))
+    /// Every way of pinning that this kernel has, with all flags: all ways with the first flags, then
+    /// all with the next.
+    pub(super) fn pins(session: &Session) -> Vec<Act> {
+        pins_by(|way| session.can(way)).collect()
     }
 
     /// What comes of it where the pages are hinted, and theirs alone.
     ///
-    /// GUP-fast leaves every PROT_NONE entry to the slow path, and get_user_pages_fast_only() has
-    /// none. There gup_can_follow_protnone() lets pass what doesn't ask for hinting faults; but an
+    /// GUP-fast leaves every PROT_NONE entry to the slow path, and the ways named ONLY have none. There gup_can_follow_protnone() lets pass what doesn't ask for hinting faults; but an
     /// entry with a hint is not writable, so that a write faults in any case, and FOLL_FORCE
     /// changes nothing about that in a writable VMA (can_follow_write_common()).
     pub(super) fn on_hints(self) -> Outcome {
@@ -72,7 +77,7 @@ impl Act {
             Act::Pin(way, flags) => {
                 let needs_fault = flags & (WRITE | HONOR) != 0;
                 let may_fault = flags & NOFAULT == 0;
-                let done = way != Way::GetFastOnly && (may_fault || !needs_fault);
+                let done = !way.is_only() && (may_fault || !needs_fault);
                 Outcome {
                     done,
                     faults: done && needs_fault,
@@ -90,7 +95,7 @@ impl Act {
         match self {
             Act::Load | Act::Store => false,
             Act::Pin(way, flags) => {
-                way != Way::GetFastOnly && flags & FORCE != 0 && (flags & WRITE == 0 || is_private)
+                !way.is_only() && flags & FORCE != 0 && (flags & WRITE == 0 || is_private)
             }
         }
     }
@@ -123,18 +128,21 @@ mod tests {
 
     #[test]
     fn names_are_distinct() {
-        let mut names: Vec<String> = Act::all().into_iter().map(Act::name).collect();
-        assert_eq!(names.len(), 2 + 5 * 9);
+        let mut names: Vec<String> = [Act::Load, Act::Store]
+            .into_iter()
+            .chain(pins_by(|_| true))
+            .map(Act::name)
+            .collect();
+        assert_eq!(names.len(), 2 + 10 * 9);
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 2 + 5 * 9);
+        assert_eq!(names.len(), 2 + 10 * 9);
         assert!(names.contains(&"pin_remote force honor".to_owned()));
     }
 
     #[test]
-    fn fast_only_gets_neither_hinted_nor_inaccessible_pages() {
-        for flags in FLAGS {
-            let act = Act::Pin(Way::GetFastOnly, flags);
+    fn without_the_slow_path_neither_hinted_nor_inaccessible_pages_are_pinned() {
+        for act in pins_by(Way::is_only) {
             assert!(!act.on_hints().done && !act.on_hints().faults);
             assert!(!act.in_prot_none(true));
         }

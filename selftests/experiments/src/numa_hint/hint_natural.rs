@@ -47,7 +47,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let _switch = switch_on()?;
     let _balancing = Balancing::on(&Pace::default()).map_err(skip)?;
     let _unbound = cpu::bind(trial.cpus.0);
-    let acts = Act::all();
+    let acts = Act::all(trial.session);
     let mut next = trial.rng.usize(0..acts.len());
     while trial.next_round() {
         trial.variant("waiting for hints");

@@ -35,7 +35,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     let hints = Hints::on_demand(trial, &mapping)?;
     fill(&mapping);
-    let acts = Act::all();
+    let acts = Act::all(trial.session);
     while trial.next_round() {
         let act = acts[(trial.round() - 1) as usize % acts.len()];
         let nr_pages = trial.rng.usize(1..=MOST);

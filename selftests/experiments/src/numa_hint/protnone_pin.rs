@@ -45,10 +45,13 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let mapping = trial.mapping(1)?;
     fill(&mapping);
     let faults = count_faults(trial.session, &mapping);
-    let acts: Vec<Act> = Act::pins().collect();
-    let ways = Way::ALL.len();
+    let acts = Act::pins(trial.session);
+    let ways = Way::ALL
+        .into_iter()
+        .filter(|&way| trial.session.can(way))
+        .count();
     while trial.next_round() {
-        // All flags in every round, and all ways in five.
+        // All flags with one way in a round, and with the next way in the next.
         let way = (trial.round() - 1) as usize % ways;
         for &act in acts.iter().skip(way).step_by(ways) {
             let nr_pages = trial.rng.usize(1..=MOST);

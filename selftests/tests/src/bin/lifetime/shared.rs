@@ -94,14 +94,18 @@ fn worker(
     let mut rng = Rng::with_seed(seed);
     let end = Instant::now() + Duration::from_secs(1);
     let mut rounds = 0;
+    let ways: Vec<Way> = Way::ALL
+        .into_iter()
+        .filter(|&way| session.can(way))
+        .collect();
     while Instant::now() < end {
         let nr_pages = rng.u32(1..=32);
         let first = rng.usize(0..=mapping.pages() - nr_pages as usize);
-        let way = Way::ALL[rng.usize(0..Way::ALL.len())];
+        let way = ways[rng.usize(0..ways.len())];
         let request = PinRequest::new(mapping.page_addr(first), nr_pages, way, 0);
         let pin = match session.pin(&request) {
             Ok(pin) => pin,
-            Err(Errno::FAULT) if way == Way::GetFastOnly => continue,
+            Err(Errno::FAULT) if way.is_only() => continue,
             Err(error) => fail!("PIN: {error}"),
         };
         passed_on.store(pin.handle(), Ordering::Relaxed);
