@@ -5,6 +5,7 @@ use guplab::{Errno, Result, page_size, sys};
 
 use crate::delay;
 use crate::request::{PAGE, Passed, Request, bad_mode};
+use crate::walk;
 
 pub(crate) fn bad_range(addr: u64, len: u64, max: u64) -> bool {
     let page = page_size() as u64;
@@ -51,6 +52,8 @@ impl Request {
             }
             Request::Stats(r) => r.scope > sys::GUPLAB_STATS_MODULE || r.reserved != 0,
             Request::Delay(r) => delay::is_malformed(r),
+            Request::Walk(r) => walk::is_walk_malformed(r),
+            Request::Explain(r) => walk::is_explain_malformed(r),
             Request::Hint(r) => bad_range(r.addr, r.len, sys::GUPLAB_MAX_HINT.into()) || r.pid < 0,
         }
     }
@@ -80,12 +83,13 @@ impl Request {
         const MEMORY: [Errno; 2] = [Errno::NOMEM, Errno::INTR];
         const PROCESS: [Errno; 2] = [Errno::SRCH, Errno::PERM];
         match self {
-            Request::Info(_) | Request::Stats(_) => false,
+            Request::Info(_) | Request::Stats(_) | Request::Walk(_) => false,
             Request::Pin(r) => {
                 matches!(error, Errno::FAULT | Errno::NOSPC | Errno::AGAIN)
                     || MEMORY.contains(&error)
                     || (r.gate != 0 && error == Errno::NOENT)
                     || (r.pid != 0 && PROCESS.contains(&error))
+                    || (r.way == sys::GUPLAB_WAY_PIN_FAST_ONLY && error == Errno::OPNOTSUPP)
                     || (r.flags & (sys::GUPLAB_PIN_SPLIT_PMD | sys::GUPLAB_PIN_LONGTERM) != 0
                         && error == Errno::OPNOTSUPP)
             }
@@ -102,8 +106,13 @@ impl Request {
                     || (r.pid != 0 && PROCESS.contains(&error))
             }
             Request::Check(_) => error == Errno::NOENT,
-            Request::Hammer(r) => MEMORY.contains(&error) || (r.gate != 0 && error == Errno::NOENT),
+            Request::Hammer(r) => {
+                MEMORY.contains(&error)
+                    || (r.gate != 0 && error == Errno::NOENT)
+                    || (r.way == sys::GUPLAB_WAY_PIN_FAST_ONLY && error == Errno::OPNOTSUPP)
+            }
             Request::Delay(r) => delay::may_bring(r, error),
+            Request::Explain(r) => walk::explain_may_bring(r, error),
             Request::Hint(r) => {
                 // The range may leave its VMA, or what is mapped there.
                 matches!(
@@ -134,6 +143,8 @@ impl Request {
             }
             Request::Collapse(r) => r.result <= 0 && r.start_ns <= r.end_ns,
             Request::Delay(r) if r.op == sys::GUPLAB_DELAY_ARM => r.id != 0,
+            Request::Walk(r) => walk::is_walk_sound(r),
+            Request::Explain(r) => walk::is_explain_sound(r),
             Request::Delay(r) => r.point < sys::GUPLAB_NR_POINTS,
             _ => true,
         }

@@ -11,6 +11,7 @@ mod answer;
 mod delay;
 mod keeper;
 mod request;
+mod walk;
 mod worker;
 mod zoo;
 
@@ -267,6 +268,8 @@ fn main() -> ExitCode {
         "every answer to STATS is allowed",
         "every answer to DELAY is allowed",
         "every answer to HINT is allowed",
+        "every answer to WALK is allowed",
+        "every answer to EXPLAIN is allowed",
     ];
     let once: Arc<OnceLock<Result<Report, Not>>> = Arc::default();
     let test = |name, judge: Box<dyn Fn(&Report) -> Tested + Send + Sync>| {

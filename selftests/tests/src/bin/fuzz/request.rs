@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Requests at random.
 
-use guplab::{Rng, page_size, sys};
+use guplab::{Rng, Way, page_size, sys};
 use guplab_tests::ground::KERNEL_ADDRESS;
 
 use crate::delay;
+use crate::walk;
 use crate::zoo::Zoo;
 
 /// A request of one command.
@@ -25,6 +26,8 @@ pub(crate) enum Request {
     Stats(sys::guplab_stats),
     Delay(sys::guplab_delay),
     Hint(sys::guplab_hint),
+    Walk(sys::guplab_walk),
+    Explain(sys::guplab_explain),
 }
 
 /// Where the kernel finds the request.
@@ -53,9 +56,10 @@ pub(crate) struct Ingredients<'a> {
     pub(crate) armed: u32,
 }
 
-const KNOWN_PIN_FLAGS: u32 = 0x7f;
+const WAYS: u32 = Way::ALL.len() as u32;
+pub(crate) const KNOWN_PIN_FLAGS: u32 = 0x7f;
 const WRITING: u32 = sys::GUPLAB_PIN_WRITE | sys::GUPLAB_PIN_FORCE;
-const SLOW_ONLY: u32 = sys::GUPLAB_PIN_INTERRUPTIBLE | sys::GUPLAB_PIN_SPLIT_PMD;
+pub(crate) const SLOW_ONLY: u32 = sys::GUPLAB_PIN_INTERRUPTIBLE | sys::GUPLAB_PIN_SPLIT_PMD;
 const HAMMER_WORK: u32 = sys::GUPLAB_HAMMER_WRITE | sys::GUPLAB_HAMMER_CHECK_DATA;
 /// Bytes of one page's description.
 pub(crate) const PAGE: u64 = size_of::<sys::guplab_page>() as u64;
@@ -66,11 +70,12 @@ pub(crate) fn one_in(rng: &mut Rng, n: u32) -> bool {
 
 /// Whether the header rules out these flags for this way.
 pub(crate) fn bad_mode(way: u32, flags: u32) -> bool {
-    let slow = matches!(way, sys::GUPLAB_WAY_PIN | sys::GUPLAB_WAY_PIN_REMOTE);
-    let pins = slow || way == sys::GUPLAB_WAY_PIN_FAST;
-    way > sys::GUPLAB_WAY_GET_FAST_ONLY
-        || flags & !KNOWN_PIN_FLAGS != 0
-        || (flags & sys::GUPLAB_PIN_LONGTERM != 0 && !pins)
+    let Some(way) = Way::of(way) else {
+        return true;
+    };
+    let slow = matches!(way, Way::Pin | Way::PinRemote);
+    flags & !KNOWN_PIN_FLAGS != 0
+        || (flags & sys::GUPLAB_PIN_LONGTERM != 0 && !way.pins())
         || (flags & SLOW_ONLY != 0 && !slow)
 }
 
@@ -113,7 +118,7 @@ impl Ingredients<'_> {
     }
 
     fn mode(&self, rng: &mut Rng, untouchable: bool) -> (u32, u32) {
-        let way = rng.u32(0..=sys::GUPLAB_WAY_GET_FAST_ONLY);
+        let way = rng.u32(0..WAYS);
         let mut flags = rng.u32(..) & rng.u32(..) & KNOWN_PIN_FLAGS;
         if one_in(rng, 2) {
             flags |= sys::GUPLAB_PIN_WRITE;
@@ -250,7 +255,7 @@ impl Ingredients<'_> {
 
     /// Makes a request, one in five of which is spoiled in one field.
     pub(crate) fn request(&self, rng: &mut Rng) -> Request {
-        let mut request = match rng.u32(0..35) {
+        let mut request = match rng.u32(0..40) {
             0 => Request::Info(Default::default()),
             1..=10 => self.pin(rng),
             11..=17 => Request::Unpin(sys::guplab_unpin {
@@ -269,6 +274,8 @@ impl Ingredients<'_> {
             30 => self.collapse(rng),
             31 | 32 => self.delay(rng),
             33 => self.hint(rng),
+            34 => Request::Walk(walk::walk(rng)),
+            35..=38 => self.explain(rng),
             _ => Request::Stats(sys::guplab_stats {
                 scope: rng.u32(0..=sys::GUPLAB_STATS_MODULE),
                 ..Default::default()
@@ -296,6 +303,8 @@ impl Request {
             Request::Stats(r) => (8, std::ptr::from_mut(r).cast()),
             Request::Delay(r) => (9, std::ptr::from_mut(r).cast()),
             Request::Hint(r) => (10, std::ptr::from_mut(r).cast()),
+            Request::Walk(r) => (11, std::ptr::from_mut(r).cast()),
+            Request::Explain(r) => (12, std::ptr::from_mut(r).cast()),
         }
     }
 
@@ -308,6 +317,8 @@ impl Request {
                 | Request::Check(_)
                 | Request::Stats(_)
                 | Request::Delay(_)
+                | Request::Walk(_)
+                | Request::Explain(_)
         )
     }
 
@@ -323,7 +334,7 @@ impl Request {
             Request::Pin(r) => match which {
                 0 | 1 => r.addr = bad_address(rng, r.addr),
                 2 => r.nr_pages = [0, sys::GUPLAB_MAX_PAGES + 1, u32::MAX][rng.usize(0..3)],
-                3 => r.way = rng.u32(5..),
+                3 => r.way = rng.u32(WAYS..),
                 4 => r.flags |= unknown(rng, 7),
                 5 => r.pid = [-1, i32::MIN][rng.usize(0..2)],
                 _ => r.gate = rng.u32(1..),
@@ -348,7 +359,7 @@ impl Request {
                 0 => r.addr = bad_address(rng, r.addr),
                 1 => r.nr_pages = [0, sys::GUPLAB_MAX_PAGES + 1, u32::MAX][rng.usize(0..3)],
                 2 => r.batch = [0, r.nr_pages + 1, u32::MAX][rng.usize(0..3)],
-                3 => r.way = rng.u32(5..),
+                3 => r.way = rng.u32(WAYS..),
                 4 => r.pin_flags |= unknown(rng, 7),
                 5 => r.flags |= unknown(rng, 5),
                 6 => r.offset = [4, 4096, u32::MAX - 7][rng.usize(0..3)],
@@ -371,6 +382,8 @@ impl Request {
             Request::Stats(r) if which < 4 => r.scope = rng.u32(2..),
             Request::Stats(r) => r.reserved = rng.u32(1..),
             Request::Delay(r) => delay::spoil(r, rng),
+            Request::Walk(r) => walk::spoil_walk(r, rng),
+            Request::Explain(r) => walk::spoil_explain(r, rng),
             Request::Hint(r) => match which {
                 0 | 1 => r.addr = bad_address(rng, r.addr),
                 2 | 3 => {

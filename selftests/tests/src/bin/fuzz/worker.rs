@@ -95,7 +95,9 @@ impl Ledger {
             | Request::Inspect(_)
             | Request::Stats(_)
             | Request::Delay(_)
-            | Request::Hint(_) => {}
+            | Request::Hint(_)
+            | Request::Walk(_)
+            | Request::Explain(_) => {}
         }
     }
 
