@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use guplab::Protocol;
+use guplab::walk::{Exclusion, Steps};
 use guplab_experiments::Family;
 use guplab_mutants::Class;
 
@@ -80,6 +82,11 @@ pub(crate) struct RunArgs {
     /// Run each case that has a window unaimed and then aimed, and compare
     #[arg(long, conflicts_with_all = ["aim", "no_aim"])]
     pub(crate) compare: bool,
+    /// Use guplab's own lockless walk in the place of fast GUP
+    #[arg(long)]
+    pub(crate) walk: bool,
+    #[command(flatten)]
+    pub(crate) protocol: ProtocolArgs,
     /// CPUs of the actors, such as 0,2 or 0-1; the first two allowed ones if not given
     #[arg(long, value_name = "LIST", value_parser = cpus)]
     pub(crate) cpus: Option<Cpus>,
@@ -92,6 +99,37 @@ pub(crate) struct RunArgs {
     /// Show how closely the two sides met
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+/// How guplab's own walk protects itself.
+#[derive(Args, Debug)]
+pub(crate) struct ProtocolArgs {
+    /// What keeps page tables in place while the walk reads them: irqs-off, as in fast GUP, rcu,
+    /// readers or none. Less than irqs-off can crash the machine
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "irqs-off",
+        requires = "walk"
+    )]
+    pub(crate) exclusion: Exclusion,
+    /// Protective steps that the walk leaves out, such as pmd-recheck,unshare; this can crash the
+    /// machine
+    #[arg(long, value_name = "STEPS", requires = "walk")]
+    pub(crate) without: Option<Steps>,
+    /// Have the walk take each page by itself, and not a run of PTEs at once
+    #[arg(long, requires = "walk")]
+    pub(crate) singly: bool,
+}
+
+impl ProtocolArgs {
+    pub(crate) fn protocol(&self) -> Protocol {
+        Protocol {
+            exclusion: self.exclusion,
+            steps_off: self.without.unwrap_or_default(),
+            singly: self.singly,
+        }
+    }
 }
 
 /// A list of CPUs.
@@ -338,6 +376,18 @@ mod tests {
         assert!(parse(&["run", "--family", "2", "--family", "fork-pin"]).is_ok());
         assert!(parse(&["run", "--family", "5"]).is_err());
         assert!(parse(&["run", "--compare", "--no-aim"]).is_err());
+        let walk = [
+            "run",
+            "--walk",
+            "--exclusion",
+            "rcu",
+            "--without",
+            "unshare,seqcount",
+        ];
+        assert!(parse(&walk).is_ok());
+        assert!(parse(&["run", "--walk", "--exclusion", "irqs"]).is_err());
+        assert!(parse(&["run", "--walk", "--without", "x"]).is_err());
+        assert!(parse(&["run", "--singly"]).is_err());
         assert!(parse(&["mutants", "run", "--class", "race", "fork_*"]).is_ok());
         assert!(parse(&["mutants", "run", "--class", "other"]).is_err());
         assert!(parse(&["mutants", "show"]).is_err());

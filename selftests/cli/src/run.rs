@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use guplab::ktap::exit;
-use guplab::{OpenError, Tracer};
+use guplab::{OpenError, Protocol, Session, Tracer};
 use guplab_experiments::ktap::run_as_ktap;
 use guplab_experiments::trial::Budget;
 use guplab_experiments::{Case, Options, RunReport, run as run_cases, select};
@@ -78,8 +78,22 @@ fn options(args: &RunArgs) -> anyhow::Result<Options> {
         aim: !args.no_aim,
         compare: args.compare,
         record: args.record.is_some() && traces(),
+        walk: walk(args)?,
         ..Options::new(budget, seed(args.seed), cpus)
     })
+}
+
+/// How guplab's own walk is to protect itself, if that is asked for. What this module, or this user,
+/// may not do is said before the run, and not by each case.
+fn walk(args: &RunArgs) -> anyhow::Result<Option<Protocol>> {
+    let protocol = args.walk.then(|| args.protocol.protocol());
+    // That there is no module is said by who runs the cases.
+    if let (Some(protocol), Ok(mut session)) = (&protocol, Session::open()) {
+        session
+            .replace_fast_gup(protocol)
+            .map_err(anyhow::Error::msg)?;
+    }
+    Ok(protocol)
 }
 
 /// The CPUs that were asked for, or two.

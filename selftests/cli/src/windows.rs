@@ -71,13 +71,21 @@ fn users(point: Point) -> Vec<String> {
         for window in experiment.windows {
             let (first, second) = (window.first, window.second);
             for (own, other) in [(first, second), (second, first)] {
+                let walk = match point.is_in_walk() {
+                    true => "run --walk, ",
+                    false => "",
+                };
+                let [own, other] = match point.is_in_walk() {
+                    true => [own.in_walk(), other.in_walk()],
+                    false => [own, other],
+                };
                 if own.point == point {
                     let end = match own.side {
                         At::Entry => "entry",
                         At::Return => "return",
                     };
                     let (name, other) = (experiment.name, other.point);
-                    users.push(format!("{name} (at {end}, against {other})"));
+                    users.push(format!("{name} ({walk}at {end}, against {other})"));
                 }
             }
         }

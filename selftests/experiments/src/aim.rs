@@ -90,8 +90,52 @@ impl Gated<'_> {
 /// How long an actor waits for its partner: as long as one call of the module may.
 const GATE_LIMIT: Duration = Duration::from_millis(20);
 
+/// The place in guplab's own walk that stands for one in fast GUP.
+fn in_walk(point: Point) -> Point {
+    match point {
+        Point::TryGrabFolioFast => Point::WalkGrab,
+        Point::GupFastFolioAllowed => Point::WalkUnshare,
+        // Faults come by __pte_offset_map() as well; windows meet them elsewhere
+        // (pte_offset_map_rw_nolock()).
+        Point::PteOffsetMap => Point::WalkTable,
+        other => other,
+    }
+}
+
+impl Window {
+    /// Its sides in this session.
+    fn sides(&self, session: &Session) -> [Side; 2] {
+        [self.first, self.second].map(|side| side.in_session(session))
+    }
+}
+
 impl Side {
-    fn request<'d>(
+    /// Itself, or its place in guplab's own walk where that is what the session uses.
+    fn in_session(self, session: &Session) -> Side {
+        match session.replaces_fast_gup() {
+            true => self.in_walk(),
+            false => self,
+        }
+    }
+
+    /// Where an actor comes by whose lockless walk is guplab's own; the same place, unless it is in
+    /// fast GUP.
+    #[must_use]
+    pub fn in_walk(self) -> Side {
+        let side = match self.point {
+            // When it returns no entry has been read, as when the walk enters its point.
+            Point::PteOffsetMap => At::Entry,
+            _ => self.side,
+        };
+        Side {
+            point: in_walk(self.point),
+            side,
+            ..self
+        }
+    }
+
+    /// What arms it.
+    pub(crate) fn request<'d>(
         &self,
         range: (usize, usize),
         partner: Option<&'d Delay<'d>>,
@@ -137,6 +181,10 @@ struct Seen {
 
 impl<'s> Aim<'s> {
     fn new(session: &'s Session, range: (usize, usize)) -> Aim<'s> {
+        let gives_back = match session.replaces_fast_gup() {
+            true => Point::WalkBackOff,
+            false => Point::GupPutFolio,
+        };
         let count = |point| {
             let request = DelayRequest {
                 range: Some(range),
@@ -148,7 +196,7 @@ impl<'s> Aim<'s> {
         Aim {
             sides: Vec::new(),
             lead: Vec::new(),
-            back_offs: count(Point::GupPutFolio),
+            back_offs: count(gives_back),
             fallbacks: count(Point::GupLongtermLocked),
             before: Seen::default(),
         }
@@ -161,7 +209,7 @@ impl<'s> Aim<'s> {
         range: (usize, usize),
         aimed: bool,
     ) -> Result<[Delay<'s>; 2], String> {
-        let (first, second) = (&window.first, &window.second);
+        let [first, second] = &window.sides(session);
         let failed = |side: &Side, error| format!("{}: {error}", side.point);
         let one = session
             .arm(&first.request(range, None, aimed))
@@ -185,8 +233,12 @@ impl<'s> Aim<'s> {
             }
         }
         if let Some(point) = &self.back_offs {
-            // Unpinning comes by as well, but with interrupts on.
-            seen.back_offs = point.read()?.irqs_off;
+            let counts = point.read()?;
+            seen.back_offs = match point.point() {
+                // Unpinning comes by as well, but with interrupts on.
+                Point::GupPutFolio => counts.irqs_off,
+                _ => counts.passes,
+            };
         }
         if let Some(point) = &self.fallbacks {
             seen.fallbacks = point.read()?.passes;
@@ -196,6 +248,12 @@ impl<'s> Aim<'s> {
 }
 
 impl<'s> Trial<'s> {
+    /// Where an actor comes by whose side this is: in fast GUP, or in guplab's own walk, whichever
+    /// the trial has.
+    pub fn place(&self, side: Side) -> Side {
+        side.in_session(self.session)
+    }
+
     /// Has the actors meet in this window first when [`Trial::aim`] is called: where one of them would
     /// come too late, or too early, for the windows of the experiment. It counts nothing.
     pub fn led_by(&mut self, lead: &'static Window) {
@@ -244,7 +302,8 @@ impl<'s> Trial<'s> {
         self.evidence.armed.clear();
         self.evidence.unsupported.clear();
         for window in self.windows {
-            let name = format!("{} x {}", window.first.point, window.second.point);
+            let [first, second] = window.sides(self.session);
+            let name = format!("{} x {}", first.point, second.point);
             match Aim::arm(self.session, window, range, self.aimed) {
                 Ok(sides) => {
                     aim.sides.extend(sides);
@@ -298,5 +357,27 @@ impl<'s> Trial<'s> {
         self.evidence.fallbacks += now.fallbacks - before.fallbacks;
         self.evidence.gaps = now.gaps;
         (!aim.sides.is_empty()).then_some(now.met > before.met)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_in_fast_gup_has_another_place_in_the_walk() {
+        for point in Point::ALL {
+            let walks = Side { point, ..WALKER }.in_walk().point;
+            assert!(walks == point || walks.is_in_walk() && !point.is_in_walk());
+        }
+        assert_eq!(WALKER.in_walk().point, Point::WalkGrab);
+        assert_eq!(WALKER.in_walk().side, At::Entry);
+        let looked_up = Side {
+            point: Point::PteOffsetMap,
+            side: At::Return,
+            ..WALKER
+        };
+        assert_eq!(looked_up.in_walk().point, Point::WalkTable);
+        assert_eq!(looked_up.in_walk().side, At::Entry);
     }
 }

@@ -2,12 +2,13 @@
 //! Conducts one case from beginning to end: what the process of a case does.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use guplab::rng::case_rng;
-use guplab::{Oracle, Origin, Session, SharedPage};
+use guplab::{Oracle, Origin, Session, SharedPage, walk};
 
 use crate::known;
 use crate::recorder::Recorder;
@@ -45,6 +46,7 @@ impl Plan<'_> {
             seed: self.seed,
             cpus: vec![first, second],
             aimed: self.aimed,
+            walk: self.options.walk,
         }
     }
 }
@@ -71,10 +73,17 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 }
 
 fn run(plan: &Plan<'_>, watched: &SharedPage) -> CaseReport {
-    let session = match Session::open() {
+    let mut session = match Session::open() {
         Ok(session) => session,
         Err(error) => return plan.error(error.to_string()),
     };
+    if let Some(Err(reason)) = plan
+        .options
+        .walk
+        .map(|protocol| session.replace_fast_gup(&protocol))
+    {
+        return plan.error(reason);
+    }
     let experiment = plan.case.experiment;
     let mut trial = Trial::new(
         &session,
@@ -118,17 +127,40 @@ fn run(plan: &Plan<'_>, watched: &SharedPage) -> CaseReport {
         },
         Ok(()) => Verdict::Pass,
     };
+    let mut counters: BTreeMap<String, u64> = counted
+        .counters
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    counters.extend(walk_counters(&session));
     CaseReport {
         rounds: counted.rounds,
         hits: counted.hits,
         looked,
         evidence: counted.evidence,
-        counters: counted
-            .counters
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
+        counters,
         recording: counted.recording,
         ..plan.report(verdict)
     }
+}
+
+/// What guplab's own walk counted, if that was used in the place of fast GUP.
+fn walk_counters(session: &Session) -> Vec<(String, u64)> {
+    let Some((_, counts)) = session.walk().ok().filter(|_| session.replaces_fast_gup()) else {
+        return Vec::new();
+    };
+    let stops = walk::Stop::ALL.into_iter().map(|stop| {
+        let name = format!("walk_{}", stop.name().replace('-', "_"));
+        (name, counts.stops_by(stop))
+    });
+    let others = [
+        ("walk_retries", counts.retries),
+        ("walk_unsafe", counts.unsafe_walks),
+    ];
+    others
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), count))
+        .chain(stops)
+        .filter(|&(_, count)| count > 0)
+        .collect()
 }

@@ -5,10 +5,10 @@
 use std::error::Error;
 use std::io::{self, Write};
 
-use guplab::{Ktap, Session};
+use guplab::{Ktap, Protocol, Session};
 
 use crate::Case;
-use crate::report::{CaseReport, RunReport};
+use crate::report::{CaseReport, RunReport, walker};
 use crate::runner::{Options, Progress, run};
 
 /// The kernel's oracles, which are tests of their own.
@@ -29,7 +29,7 @@ pub fn run_as_ktap(
         }
         opened => drop(opened?),
     }
-    let mut writer = KtapRun::new(out, cases)?;
+    let mut writer = KtapRun::new(out, cases, options.walk.as_ref())?;
     let mut written: io::Result<()> = Ok(());
     let report = run(cases, options, |progress| {
         if let (Progress::Ended(report), Ok(())) = (progress, &written) {
@@ -51,11 +51,15 @@ struct KtapRun<W: Write> {
 
 impl<W: Write> KtapRun<W> {
     /// Begins, with what will be run.
-    fn new(out: W, cases: &[Case]) -> io::Result<KtapRun<W>> {
+    fn new(out: W, cases: &[Case], walk: Option<&Protocol>) -> io::Result<KtapRun<W>> {
         let mut names: Vec<&str> = cases.iter().map(|case| case.experiment.name).collect();
         names.dedup();
+        let mut ktap = Ktap::new(out, names.len() + KERNEL_CHECKS)?;
+        if let Some(walker) = walker(walk) {
+            ktap.diagnostic(&walker)?;
+        }
         Ok(KtapRun {
-            ktap: Ktap::new(out, names.len() + KERNEL_CHECKS)?,
+            ktap,
             cases: cases.to_vec(),
             done: 0,
         })
@@ -123,7 +127,8 @@ mod tests {
             &[],
         );
         let mut out = Vec::new();
-        let mut run = KtapRun::new(&mut out, &cases).expect("memory can be written");
+        let mut run = KtapRun::new(&mut out, &cases, Some(&Protocol::default()))
+            .expect("memory can be written");
         let mut reports = Vec::new();
         for case in &cases {
             let report = CaseReport {
@@ -138,6 +143,7 @@ mod tests {
             seed: 7,
             seeds: 1,
             cpus: vec![0],
+            walk: None,
             machine: Machine::default(),
             cases: reports,
             kernel: Vec::new(),
@@ -145,7 +151,8 @@ mod tests {
         run.finish(&report).expect("memory can be written");
         let text = String::from_utf8(out).expect("it is text");
         assert!(text.starts_with(
-            "KTAP version 1\n1..5\n  KTAP version 1\n  # Subtest: fork_held_pin\n  1..1\n  \
+            "KTAP version 1\n1..5\n\
+             # guplab's own walk in the place of fast GUP: irqs-off\n  KTAP version 1\n  # Subtest: fork_held_pin\n  1..1\n  \
              # shmem: rounds=3 hits=0 looked=0 seconds=1.00\n  ok 1 shmem\nok 1 fork_held_pin\n"
         ));
     }

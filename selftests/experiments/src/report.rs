@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use guplab::{KernelCheck, Kind, Outcome, Violation};
+use guplab::{KernelCheck, Kind, Outcome, Protocol, Violation};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
@@ -99,6 +99,9 @@ pub struct RunReport {
     pub seeds: u64,
     /// The CPUs of the actors.
     pub cpus: Vec<usize>,
+    /// How guplab's own walk protected itself, where that was used in the place of fast GUP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub walk: Option<Protocol>,
     /// Where and when it ran.
     pub machine: Machine,
     /// All cases in the order in which they were run.
@@ -228,6 +231,11 @@ impl KernelResult {
 }
 
 impl RunReport {
+    /// Whose lockless walk it was, in one line; nothing where it was the kernel's fast GUP.
+    pub fn walker(&self) -> Option<String> {
+        walker(self.walk.as_ref())
+    }
+
     /// Cases and kernel oracles that passed, failed and were skipped.
     pub fn totals(&self) -> (usize, usize, usize) {
         let outcomes = self
@@ -263,6 +271,11 @@ impl RunReport {
     }
 }
 
+/// What stands in the place of fast GUP, in one line.
+pub(crate) fn walker(walk: Option<&Protocol>) -> Option<String> {
+    walk.map(|walk| format!("guplab's own walk in the place of fast GUP: {walk}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,6 +288,7 @@ mod tests {
             seed: 1,
             seeds: 1,
             cpus: vec![0, 1],
+            walk: None,
             machine: Machine::default(),
             cases: verdicts
                 .into_iter()
@@ -317,6 +331,7 @@ mod tests {
             seed: u64::MAX,
             cpus: vec![0, 3],
             aimed: false,
+            walk: Some(Protocol::default()),
         };
         let evidence = Evidence::at(0x1000).frames(Some(1), None).detail("d");
         let violation = Violation::new(&origin, (3, "variant"), "invariant", evidence);

@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use guplab::oracle::Evidence;
-use guplab::{KernelState, OpenError, Session, SharedPage, Violation, cpu};
+use guplab::{KernelState, OpenError, Protocol, Session, SharedPage, Violation, cpu};
 
 use crate::Case;
 use crate::case_process::{Fate, Limits, in_process};
@@ -42,6 +42,8 @@ pub struct Options {
     pub compare: bool,
     /// Whether the trace of a round with a hit or a violation is kept for each case.
     pub record: bool,
+    /// How guplab's own walk protects itself, if that is used in the place of fast GUP.
+    pub walk: Option<Protocol>,
     /// A round that takes longer hangs.
     pub patience: Duration,
 }
@@ -57,6 +59,7 @@ impl Options {
             aim: true,
             compare: false,
             record: false,
+            walk: None,
             patience: PATIENCE,
         }
     }
@@ -147,6 +150,7 @@ pub fn run(
         seed: options.seed,
         seeds: options.seeds,
         cpus: options.cpus.clone(),
+        walk: options.walk,
         machine: Machine::here(),
         cases: reports,
         kernel: before.compare().into_iter().map(Into::into).collect(),

@@ -69,6 +69,8 @@ impl OpenError {
 pub struct Session {
     file: File,
     info: sys::guplab_info,
+    /// Whether its own walk is used where fast GUP was asked for.
+    pub(crate) replaces_fast_gup: bool,
 }
 
 /// What HAMMER is to do; what it did comes back in the same structure.
@@ -111,6 +113,7 @@ impl Session {
         let mut session = Session {
             file,
             info: sys::guplab_info::default(),
+            replaces_fast_gup: false,
         };
         let mut info = sys::guplab_info::default();
         if let Err(error) = session.command(sys::GUPLAB_IOC_INFO, &mut info) {
@@ -173,6 +176,7 @@ impl Session {
     /// pin mappings under test, which are read and written as atomics only.
     pub fn pin(&self, request: &PinRequest) -> Result<Pin<'_>> {
         let mut raw = request.to_raw();
+        raw.way = self.way(raw.way);
         self.command(sys::GUPLAB_IOC_PIN, &mut raw)?;
         Ok(Pin::new(self, &raw))
     }
@@ -199,7 +203,11 @@ impl Session {
     /// filled in also where a signal ended it (EINTR).
     pub fn hammer(&self, mapping: &Mapping, hammer: &mut Hammer) -> Result<()> {
         debug_assert!(mapping.contains(hammer.addr as usize));
-        self.command(sys::GUPLAB_IOC_HAMMER, hammer)
+        let asked = hammer.way;
+        hammer.way = self.way(asked);
+        let done = self.command(sys::GUPLAB_IOC_HAMMER, hammer);
+        hammer.way = asked;
+        done
     }
 
     /// Calls MADV_COLLAPSE from the kernel (COLLAPSE), and returns what it returned and when.

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::mapping::Kind;
+use crate::walk::Protocol;
 
 /// Pinned pages are the ones that the mapping has.
 pub const SAME_PAGE: &str = "the pinned page is the mapped page";
@@ -25,6 +26,9 @@ pub struct Origin {
     pub cpus: Vec<usize>,
     /// Whether delay points held the actors.
     pub aimed: bool,
+    /// How guplab's own walk protected itself, where that was used in the place of fast GUP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub walk: Option<Protocol>,
 }
 
 impl Origin {
@@ -32,8 +36,10 @@ impl Origin {
     pub fn replay(&self, round: u64) -> String {
         let cpus: Vec<String> = self.cpus.iter().map(usize::to_string).collect();
         let unaimed = if self.aimed { "" } else { " --no-aim" };
+        let walk = self.walk.map(|walk| walk.run_options());
+        let walk = walk.unwrap_or_default();
         format!(
-            "guplab run '{}/{}' --seed {} --rounds {} --cpus {}{unaimed}",
+            "guplab run '{}/{}' --seed {} --rounds {} --cpus {}{unaimed}{walk}",
             self.experiment,
             self.kind,
             self.seed,
@@ -285,6 +291,7 @@ mod tests {
             seed: 7,
             cpus: vec![0, 1],
             aimed: true,
+            walk: None,
         })
     }
 
@@ -336,6 +343,19 @@ mod tests {
         assert!(origin.replay(3).ends_with("--cpus 0,1 --no-aim"));
         // Before the first round, one is what it takes to get there.
         assert!(origin.replay(0).contains("--rounds 1 "));
+    }
+
+    #[test]
+    fn a_case_with_a_walk_of_our_own_is_replayed_with_it() {
+        let of = |walk: &str| Origin {
+            walk: Some(walk.parse().expect("a protocol")),
+            ..oracle().origin
+        };
+        let replay = of("irqs-off").replay(3);
+        assert!(replay.ends_with("--cpus 0,1 --walk"), "{replay}");
+        let replay = of("rcu without pmd-recheck").replay(3);
+        let options = "--cpus 0,1 --walk --exclusion rcu --without pmd-recheck";
+        assert!(replay.ends_with(options), "{replay}");
     }
 
     #[test]

@@ -61,6 +61,24 @@ impl Way {
         }
     }
 
+    /// The one with this number.
+    pub fn of(number: u32) -> Option<Way> {
+        Way::ALL.into_iter().find(|way| way.number() == number)
+    }
+
+    /// What does the same with guplab's own walk in the place of fast GUP; itself, if there is no
+    /// fast GUP in it.
+    #[must_use]
+    pub fn by_walk(self) -> Way {
+        match self {
+            Way::PinFast => Way::Walk,
+            Way::PinFastOnly => Way::WalkOnly,
+            Way::GetFast => Way::WalkGet,
+            Way::GetFastOnly => Way::WalkGetOnly,
+            other => other,
+        }
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -285,6 +303,10 @@ mod tests {
     fn ways_have_the_numbers_of_their_order() {
         for (number, way) in Way::ALL.into_iter().enumerate() {
             assert_eq!(way.number() as usize, number, "{}", way.name());
+            assert_eq!(Way::of(way.number()), Some(way));
+            let by_walk = way.by_walk();
+            assert_eq!(way.pins(), by_walk.pins(), "{}", way.name());
+            assert_eq!(way.is_only(), by_walk.is_only(), "{}", way.name());
         }
         assert_eq!(Way::ALL.into_iter().filter(|way| way.pins()).count(), 6);
         assert_eq!(Way::ALL.into_iter().filter(|way| way.is_only()).count(), 4);

@@ -59,7 +59,7 @@ pub use protocol::{Exclusion, ParseError, Protocol, Step, Steps};
 pub use stop::{Explanation, Level, Stop};
 
 use crate::device::Session;
-use crate::{Errno, Result, sys};
+use crate::{Errno, Result, Way, sys};
 
 /// What a session's walks counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +134,31 @@ impl Session {
                  kernel"
             ),
             error => format!("a walk with {protocol}: {error}"),
+        }
+    }
+
+    /// From now on uses this session's own walk wherever [`Session::pin`] and [`Session::hammer`]
+    /// are asked for fast GUP. The error says why that can't be had.
+    pub fn replace_fast_gup(&mut self, protocol: &Protocol) -> std::result::Result<(), String> {
+        if !self.can(Way::Walk) {
+            return Err("the module can't walk on this kernel".into());
+        }
+        self.set_walk(protocol)
+            .map_err(|error| self.why_no_walk(protocol, error))?;
+        self.replaces_fast_gup = true;
+        Ok(())
+    }
+
+    /// Whether its own walk is used in the place of fast GUP.
+    pub fn replaces_fast_gup(&self) -> bool {
+        self.replaces_fast_gup
+    }
+
+    /// The way, by its number, that is used where this one was asked for.
+    pub(crate) fn way(&self, asked: u32) -> u32 {
+        match Way::of(asked) {
+            Some(way) if self.replaces_fast_gup => way.by_walk().number(),
+            _ => asked,
         }
     }
 

@@ -59,6 +59,7 @@ mod tests {
             seed: 1,
             cpus: vec![0, 1],
             aimed: true,
+            walk: None,
         };
         let evidence = Evidence::at(4096).detail("expected 0x1, seen 0x2");
         let violation = Violation::new(&origin, (4, ""), invariant, evidence);

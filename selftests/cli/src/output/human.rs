@@ -10,6 +10,9 @@ use crate::output::question;
 
 /// Writes a whole run.
 pub(crate) fn write(out: &mut impl Write, report: &RunReport, verbose: bool) -> io::Result<()> {
+    if let Some(walker) = report.walker() {
+        writeln!(out, "{walker}\n")?;
+    }
     for family in Family::ALL {
         question::write(out, report, family, verbose)?;
     }
@@ -103,6 +106,7 @@ mod tests {
             seed: 7,
             seeds: 2,
             cpus: vec![0, 1],
+            walk: "rcu without unshare".parse().ok(),
             machine: Machine::default(),
             cases: cases
                 .iter()
@@ -125,7 +129,8 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).expect("it is text"),
             format!(
-                "1. {question}\n\
+                "guplab's own walk in the place of fast GUP: rcu without unshare\n\n\
+                 1. {question}\n\
                  experiment     mapping  verdict  rounds  rounds/s  hits  hits/s  hits%  \
                  back-offs  fallbacks\n\
                  fork_held_pin  shmem    pass         10      5.00     5    2.50      -          \

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use guplab::Protocol;
 use guplab_experiments::reach::unreachable;
 use guplab_experiments::trial::Source;
 use guplab_experiments::{Family, RunReport, Verdict};
@@ -38,7 +39,7 @@ pub(crate) fn write(
     for line in skip_lines(report, family, &skipped)
         .into_iter()
         .chain(window_lines(report, family))
-        .chain(miss_lines(&shown))
+        .chain(miss_lines(&shown, report.walk.as_ref()))
     {
         writeln!(out, "  {line}")?;
     }
@@ -191,21 +192,21 @@ fn window_lines(report: &RunReport, family: Family) -> Vec<String> {
 }
 
 /// The races that were run without a hit: their pass shows nothing, unless it is known why.
-fn miss_lines(rows: &[Row]) -> Vec<String> {
+fn miss_lines(rows: &[Row], walk: Option<&Protocol>) -> Vec<String> {
     let missed = rows.iter().filter(|row| {
         let hits: u64 = row.sums.iter().map(|sum| sum.hits).sum();
         let is_race = row.sums.iter().any(|sum| sum.source.is_some());
         is_race && hits == 0 && row.verdict() == "pass"
     });
     let (closed, open): (Vec<&Row>, Vec<&Row>) =
-        missed.partition(|row| unreachable(&row.experiment).is_some());
+        missed.partition(|row| unreachable(&row.experiment, walk).is_some());
     let mut lines = Vec::new();
     if !open.is_empty() {
         let names: Vec<String> = open.into_iter().map(Row::name).collect();
         lines.push(format!("hits=0, nothing shown by: {}", names.join(" ")));
     }
     let whys = closed.into_iter().filter_map(|row| {
-        let why = unreachable(&row.experiment)?;
+        let why = unreachable(&row.experiment, walk)?;
         Some((why.to_owned(), row.experiment.clone()))
     });
     for (why, experiments) in group(whys) {
@@ -302,12 +303,12 @@ mod tests {
 
     #[test]
     fn a_race_without_a_hit_is_named() {
-        let lines = |row| miss_lines(&[row]);
+        let lines = |row| miss_lines(&[row], None);
         let missed = row("pass", Some(Source::Window), 0);
         assert_eq!(lines(missed.clone()), ["hits=0, nothing shown by: x/shmem"]);
         assert!(lines(row("pass", None, 0)).is_empty());
         let name = "collapse_past_walk";
-        if let Some(why) = unreachable(name) {
+        if let Some(why) = unreachable(name, None) {
             let closed = Row {
                 experiment: name.into(),
                 ..missed

@@ -15,6 +15,9 @@ const HEADING: [&str; 9] = [
 /// Writes the tables of all questions that were asked, under one line about the machine.
 pub(crate) fn write(out: &mut impl Write, report: &RunReport) -> io::Result<()> {
     writeln!(out, "{}.", report.machine)?;
+    if let Some(walker) = report.walker() {
+        writeln!(out, "\nWith {walker}.")?;
+    }
     for family in Family::ALL {
         let rows = rows(report, family);
         let mut table = Table::new(&HEADING);
@@ -76,6 +79,7 @@ mod tests {
             seed: 7,
             seeds: 1,
             cpus: vec![0, 1],
+            walk: None,
             machine: Machine {
                 cpu: "A CPU".into(),
                 cpus: 4,

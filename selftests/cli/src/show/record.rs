@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use guplab::Event;
+use guplab::{Event, Protocol};
 use serde::Deserialize;
 
 /// A run.
@@ -14,6 +14,7 @@ pub(crate) struct Record {
     seed: Option<u64>,
     #[serde(default)]
     cpus: Vec<usize>,
+    walk: Option<Protocol>,
     machine: Option<Machine>,
     cases: Vec<Case>,
 }
@@ -141,6 +142,10 @@ impl Record {
         {
             lines.push(format!("trace:  of round {traced}, not of round {round}"));
         }
+        lines.extend(
+            self.walk
+                .map(|walk| format!("walk:   guplab's own, {walk}")),
+        );
         lines.extend(self.machine.as_ref().map(Machine::told));
         let replay = violation
             .and_then(|violation| violation.replay.clone())
@@ -153,7 +158,7 @@ impl Record {
     fn replay(&self, case: &Case, round: u64) -> Option<String> {
         let cpus: Vec<String> = self.cpus.iter().map(usize::to_string).collect();
         Some(format!(
-            "guplab run '{}' --seed {} --rounds {round} --cpus {}{}",
+            "guplab run '{}' --seed {} --rounds {round} --cpus {}{}{}",
             case.name(),
             case.seed.or(self.seed)?,
             cpus.join(","),
@@ -161,7 +166,8 @@ impl Record {
                 " --no-aim"
             } else {
                 ""
-            }
+            },
+            self.walk.map_or(String::new(), |walk| walk.run_options())
         ))
     }
 }

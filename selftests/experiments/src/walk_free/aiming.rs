@@ -55,6 +55,7 @@ impl<'s> Lead<'s> {
         if !trial.aimed {
             return Lead::default();
         }
+        let grab = trial.place(WALK).point;
         let other = DelayRequest {
             range: Some((mapping.addr(), mapping.len())),
             entry: Duration::from_micros(LONG_US.into()),
@@ -65,14 +66,14 @@ impl<'s> Lead<'s> {
         let walk = other.as_ref().and_then(|other| {
             let walk = DelayRequest {
                 partner: Some(other),
-                ..DelayRequest::counting(Point::TryGrabFolioFast, Whom::Process)
+                ..DelayRequest::counting(grab, Whom::Process)
             };
             trial.session.arm(&walk).ok()
         });
         // The window's own delay is over before it, and may have been too short.
         let stay = DelayRequest {
             return_: Duration::from_micros(STAY_US),
-            ..DelayRequest::counting(Point::TryGrabFolioFast, Whom::Process)
+            ..DelayRequest::counting(grab, Whom::Process)
         };
         let stay = trial.session.arm(&stay).ok();
         Lead {

@@ -110,7 +110,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     // Collapse looks the table up as well, at its first page.
     trial.aim_pages(&mapping, 1, mapping.pages() - 1)?;
     let session = trial.session;
-    let _stay = stay(trial, &mapping, WALK.point);
+    let _stay = stay(trial, &mapping, WALK);
     let gate = trial.gate(START.second.point).id();
     let ring = trial.ring();
     let mut sides = ZapAgainstWalk {

@@ -3,12 +3,9 @@
 //! once; the other one faults in a page which that table does not map yet. The experiments that use
 //! it differ in how the table goes.
 
-use std::time::Duration;
-
 use guplab::oracle::Evidence;
 use guplab::{
-    Delay, DelayRequest, Duel, Errno, Mapping, Pin, PinRequest, Protection, Span, Way, page_size,
-    split, sys,
+    Delay, Duel, Errno, Mapping, Pin, PinRequest, Protection, Span, Way, page_size, split, sys,
 };
 
 use super::changing::is_refusal;
@@ -92,14 +89,16 @@ struct Faulting<'t, 's> {
 
 /// After its windows the walk, or the fault, stays where it is until the delays are paused: the table
 /// may have to be freed and filled yet. Not for ever, for the other actor may be late.
-pub(super) fn stay<'s>(trial: &Trial<'s>, mapping: &Mapping, point: Point) -> Option<Delay<'s>> {
-    let stay = DelayRequest {
-        range: Some((mapping.page_addr(1), mapping.len() - page_size())),
-        return_: Duration::from_micros(STAY_US.into()),
-        ..DelayRequest::counting(point, Whom::Process)
+pub(super) fn stay<'s>(trial: &Trial<'s>, mapping: &Mapping, side: Side) -> Option<Delay<'s>> {
+    let range = (mapping.page_addr(1), mapping.len() - page_size());
+    let stay = Side {
+        hold_us: STAY_US,
+        linger_us: 0,
+        ..trial.place(side)
     };
     // What can't be armed holds nobody, and less is seen.
-    trial.aimed.then(|| trial.session.arm(&stay).ok()).flatten()
+    let arm = || trial.session.arm(&stay.request(range, None, true)).ok();
+    trial.aimed.then(arm).flatten()
 }
 
 /// Runs it.
@@ -110,7 +109,7 @@ pub(super) fn fault(trial: &mut Trial<'_>, by: By) -> Result<(), Stop> {
     // Who takes the table away looks it up as well, at its first page.
     trial.aim_pages(&mapping, 1, mapping.pages() - 1)?;
     let session = trial.session;
-    let _stay = stay(trial, &mapping, FAULT.point);
+    let _stay = stay(trial, &mapping, FAULT);
     let gate = trial.gate(START.second.point).id();
     let ring = trial.ring();
     let mut sides = Faulting {

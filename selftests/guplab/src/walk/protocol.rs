@@ -118,9 +118,9 @@ impl Protocol {
         self.exclusion == Exclusion::IrqsOff && self.steps_off == Steps::NONE
     }
 
-    /// The options of `guplab` that ask for it, each after a space.
-    pub fn options(&self) -> String {
-        let mut text = String::new();
+    /// The options of `guplab run` that ask for it, each after a space.
+    pub fn run_options(&self) -> String {
+        let mut text = " --walk".to_owned();
         if self.exclusion != Exclusion::IrqsOff {
             text += &format!(" --exclusion {}", self.exclusion);
         }
@@ -253,7 +253,7 @@ mod tests {
             ..stock
         };
         assert!(stock.is_safe() && singly.is_safe());
-        assert_eq!(stock.options(), "");
+        assert_eq!(stock.run_options(), " --walk");
         for text in ["rcu", "readers", "none", "irqs-off without unshare"] {
             assert!(!text.parse::<Protocol>().expect(text).is_safe(), "{text}");
         }
@@ -273,8 +273,8 @@ mod tests {
         let protocol: Protocol = "rcu without unshare,seqcount singly"
             .parse()
             .expect("known");
-        let options = " --exclusion rcu --without seqcount,unshare --singly";
-        assert_eq!(protocol.options(), options);
+        let options = " --walk --exclusion rcu --without seqcount,unshare --singly";
+        assert_eq!(protocol.run_options(), options);
     }
 
     #[test]
