@@ -19,6 +19,7 @@
 //! ```
 
 use crate::{
+    bindings,
     mm,
     uapi::{
         self,
@@ -26,6 +27,7 @@ use crate::{
     }, //
 };
 use kernel::{
+    bindings::mm_struct,
     fmt,
     mm::{
         Mm,
@@ -44,9 +46,14 @@ mod point;
 mod probe;
 mod request;
 mod slot;
+mod writers;
 
 use notifier::Watch;
-use point::Number;
+use point::{
+    Call,
+    Kind,
+    Number, //
+};
 use request::{
     only_id,
     query,
@@ -57,6 +64,8 @@ use slot::{
     SLOTS,
     TABLE, //
 };
+
+pub(crate) use writers::Writers;
 
 /// What is kept of an armed point.
 struct Armed {
@@ -135,6 +144,40 @@ pub(crate) fn pass_gate(session: i64, id: u32) -> Result {
     match slot.wait_for_task(id, uapi::GUPLAB_MAX_GATE_NS.into()) {
         Err(error) if error != ETIMEDOUT => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Returns whether any point of [`crate::walk`] is armed, by whomever.
+#[inline(always)]
+pub(crate) fn walks_are_watched() -> bool {
+    slot::walks_are_watched()
+}
+
+/// A walk is inside of one of its delay points.
+pub(crate) struct Inside([u32; bindings::GUPLAB_POINT_WATCHERS]);
+
+impl Inside {
+    /// Comes to a point, and is held there if somebody wants that.
+    pub(crate) fn enter(point: u32, mm: *mut mm_struct, addr: usize) -> Self {
+        let mut ids = [0; bindings::GUPLAB_POINT_WATCHERS];
+        match Number::try_from(point) {
+            Ok(number) if slot::is_armed(number) => {
+                let call = Call {
+                    mm: Some(mm),
+                    range: Some((addr, addr.saturating_add(1))),
+                };
+                slot::enter(number, &call, &mut ids);
+            }
+            _ => (),
+        }
+        Self(ids)
+    }
+
+    /// Leaves it.
+    pub(crate) fn leave(self) {
+        for id in self.0 {
+            slot::leave(id);
+        }
     }
 }
 
@@ -236,7 +279,7 @@ impl Register {
             notifier: None,
         };
         self.armed.reserve(1, GFP_KERNEL)?;
-        let first = !slot::is_armed(config.point);
+        let first = !slot::is_armed(config.point) && !writers::watches(config.point);
 
         self.uses[number] = self.uses[number].wrapping_add(1).max(1);
         // CAST: There are few slots.
@@ -249,7 +292,7 @@ impl Register {
             Slot::pair(number, partner);
         }
         slot.show(number, &config, true);
-        let watched = if config.point.function().is_none() {
+        let watched = if matches!(config.point.kind(), Kind::Notifier) {
             Watch::new(mm, number).map(|watch| armed.notifier = Some(watch))
         } else if first {
             config.point.watch()
@@ -281,13 +324,14 @@ impl Register {
         slot.unpair(number);
         // Nobody is in a callback when this returns, which is where the slot is used.
         drop(armed.notifier);
-        let is_last = !slot::is_armed(armed.config.point);
-        if is_last && armed.config.point.function().is_some() {
+        let point = armed.config.point;
+        if !slot::is_armed(point) && !writers::watches(point) && point.function().is_some() {
             // This waits for those who are in a probe, as the other does.
-            armed.config.point.unwatch();
+            point.unwatch();
         } else {
             // SAFETY: Has no preconditions; probes run with preemption disabled, and callbacks of
-            // MMU notifiers in a read-side section.
+            // MMU notifiers in a read-side section. A walk that nothing protects may be inside
+            // still: a slot is never freed, only used again, which the walk's ids tell it.
             unsafe { kernel::bindings::synchronize_rcu() };
         }
         slot.free();

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How to pin: the kernel function and its flags, checked.
+//! How to pin: the function and its flags, checked.
 //!
 //! The flags of the ABI are mapped to `FOLL_*` one by one and never passed through: the internal
 //! ones make `is_valid_gup_args()` in mm/gup.c warn.
 
-use crate::uapi;
+use crate::{
+    pin,
+    symbol::unsupported,
+    uapi,
+    walk::Want, //
+};
 use kernel::{
     bindings::{
         FOLL_FORCE,
@@ -19,7 +24,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// The kernel function that pins.
+/// The kernel function that pins, or guplab's own walk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Way {
     /// `pin_user_pages_fast()`
@@ -32,6 +37,16 @@ pub(crate) enum Way {
     GetFast,
     /// `get_user_pages_fast_only()`
     GetFastOnly,
+    /// The lockless part of `pin_user_pages_fast()`
+    PinFastOnly,
+    /// The walk, then the slow path
+    Walk,
+    /// The walk
+    WalkOnly,
+    /// The walk for references, then the slow path
+    WalkGet,
+    /// The walk for references
+    WalkGetOnly,
 }
 
 impl TryFrom<u32> for Way {
@@ -44,18 +59,30 @@ impl TryFrom<u32> for Way {
             uapi::GUPLAB_WAY_PIN_REMOTE => Ok(Self::PinRemote),
             uapi::GUPLAB_WAY_GET_FAST => Ok(Self::GetFast),
             uapi::GUPLAB_WAY_GET_FAST_ONLY => Ok(Self::GetFastOnly),
+            uapi::GUPLAB_WAY_PIN_FAST_ONLY => Ok(Self::PinFastOnly),
+            uapi::GUPLAB_WAY_WALK => Ok(Self::Walk),
+            uapi::GUPLAB_WAY_WALK_ONLY => Ok(Self::WalkOnly),
+            uapi::GUPLAB_WAY_WALK_GET => Ok(Self::WalkGet),
+            uapi::GUPLAB_WAY_WALK_GET_ONLY => Ok(Self::WalkGetOnly),
             _ => Err(EINVAL),
         }
     }
 }
 
 impl Way {
-    /// Every way, as the bits of `struct guplab_info`.
-    pub(crate) const MASK: u32 = (1 << uapi::GUPLAB_WAY_PIN_FAST)
-        | (1 << uapi::GUPLAB_WAY_PIN)
-        | (1 << uapi::GUPLAB_WAY_PIN_REMOTE)
-        | (1 << uapi::GUPLAB_WAY_GET_FAST)
-        | (1 << uapi::GUPLAB_WAY_GET_FAST_ONLY);
+    /// How many there are.
+    const COUNT: u32 = uapi::GUPLAB_WAY_WALK_GET_ONLY + 1;
+
+    /// The ways that this kernel has, as the bits of `struct guplab_info`.
+    pub(crate) fn mask() -> u32 {
+        (0..Self::COUNT)
+            .filter(|&number| Self::try_from(number).is_ok_and(Self::exists))
+            .fold(0, |mask, number| mask | 1 << number)
+    }
+
+    fn exists(self) -> bool {
+        self != Self::PinFastOnly || pin::has_fast_only()
+    }
 
     /// Returns the number of the way in the ABI.
     pub(crate) fn number(self) -> u32 {
@@ -65,12 +92,20 @@ impl Way {
             Self::PinRemote => uapi::GUPLAB_WAY_PIN_REMOTE,
             Self::GetFast => uapi::GUPLAB_WAY_GET_FAST,
             Self::GetFastOnly => uapi::GUPLAB_WAY_GET_FAST_ONLY,
+            Self::PinFastOnly => uapi::GUPLAB_WAY_PIN_FAST_ONLY,
+            Self::Walk => uapi::GUPLAB_WAY_WALK,
+            Self::WalkOnly => uapi::GUPLAB_WAY_WALK_ONLY,
+            Self::WalkGet => uapi::GUPLAB_WAY_WALK_GET,
+            Self::WalkGetOnly => uapi::GUPLAB_WAY_WALK_GET_ONLY,
         }
     }
 
     /// Returns whether the pages are pinned (`FOLL_PIN`), not just referenced (`FOLL_GET`).
     pub(crate) fn pins(self) -> bool {
-        !matches!(self, Self::GetFast | Self::GetFastOnly)
+        !matches!(
+            self,
+            Self::GetFast | Self::GetFastOnly | Self::WalkGet | Self::WalkGetOnly
+        )
     }
 
     /// Returns whether the function starts with the lockless walk.
@@ -117,6 +152,9 @@ impl PinMode {
         {
             return Err(EINVAL);
         }
+        if !way.exists() {
+            return Err(unsupported());
+        }
         let foll = Self::FLAGS
             .iter()
             .filter(|(flag, _)| flags & flag != 0)
@@ -145,6 +183,15 @@ impl PinMode {
         self.foll
     }
 
+    /// What a walk is to take.
+    pub(crate) fn want(self) -> Want {
+        Want {
+            pin: self.way.pins(),
+            write: self.writes(),
+            longterm: self.is_longterm(),
+        }
+    }
+
     /// Returns whether the pages may be written.
     pub(crate) fn writes(self) -> bool {
         self.flags & uapi::GUPLAB_PIN_WRITE != 0
@@ -162,13 +209,14 @@ mod tests {
 
     #[test]
     fn every_way_keeps_its_number() {
-        for number in 0..5 {
+        for number in 0..Way::COUNT {
             assert_eq!(Way::try_from(number).map(Way::number), Ok(number));
-            assert!(Way::MASK & (1 << number) != 0);
         }
-        assert_eq!(Way::try_from(5), Err(EINVAL));
+        assert_eq!(Way::try_from(Way::COUNT), Err(EINVAL));
         assert_eq!(Way::try_from(u32::MAX), Err(EINVAL));
-        assert_eq!(Way::MASK, 0b11111);
+        // One of them is a function that was found or wasn't.
+        let found = 1 << uapi::GUPLAB_WAY_PIN_FAST_ONLY;
+        assert_eq!(Way::mask() | found, (1 << Way::COUNT) - 1);
     }
 
     #[test]
@@ -194,7 +242,12 @@ mod tests {
 
     #[test]
     fn a_reference_is_never_long_term() {
-        for way in [uapi::GUPLAB_WAY_GET_FAST, uapi::GUPLAB_WAY_GET_FAST_ONLY] {
+        for way in [
+            uapi::GUPLAB_WAY_GET_FAST,
+            uapi::GUPLAB_WAY_GET_FAST_ONLY,
+            uapi::GUPLAB_WAY_WALK_GET,
+            uapi::GUPLAB_WAY_WALK_GET_ONLY,
+        ] {
             assert_eq!(PinMode::new(way, uapi::GUPLAB_PIN_LONGTERM), Err(EINVAL));
         }
     }
@@ -203,6 +256,7 @@ mod tests {
     fn the_fast_ways_refuse_slow_flags() {
         for flag in [uapi::GUPLAB_PIN_INTERRUPTIBLE, uapi::GUPLAB_PIN_SPLIT_PMD] {
             assert_eq!(PinMode::new(uapi::GUPLAB_WAY_PIN_FAST, flag), Err(EINVAL));
+            assert_eq!(PinMode::new(uapi::GUPLAB_WAY_WALK, flag), Err(EINVAL));
             assert!(PinMode::new(uapi::GUPLAB_WAY_PIN_REMOTE, flag).is_ok());
         }
     }

@@ -14,13 +14,45 @@ TRACE_DEFINE_ENUM(GUPLAB_WAY_PIN);
 TRACE_DEFINE_ENUM(GUPLAB_WAY_PIN_REMOTE);
 TRACE_DEFINE_ENUM(GUPLAB_WAY_GET_FAST);
 TRACE_DEFINE_ENUM(GUPLAB_WAY_GET_FAST_ONLY);
+TRACE_DEFINE_ENUM(GUPLAB_WAY_PIN_FAST_ONLY);
+TRACE_DEFINE_ENUM(GUPLAB_WAY_WALK);
+TRACE_DEFINE_ENUM(GUPLAB_WAY_WALK_ONLY);
+TRACE_DEFINE_ENUM(GUPLAB_WAY_WALK_GET);
+TRACE_DEFINE_ENUM(GUPLAB_WAY_WALK_GET_ONLY);
 
 #define show_guplab_way(way) __print_symbolic(way,			\
 	{ GUPLAB_WAY_PIN_FAST,		"pin_user_pages_fast" },	\
 	{ GUPLAB_WAY_PIN,		"pin_user_pages_unlocked" },		\
 	{ GUPLAB_WAY_PIN_REMOTE,	"pin_user_pages_remote" },	\
 	{ GUPLAB_WAY_GET_FAST,		"get_user_pages_fast" },	\
-	{ GUPLAB_WAY_GET_FAST_ONLY,	"get_user_pages_fast_only" })
+	{ GUPLAB_WAY_GET_FAST_ONLY,	"get_user_pages_fast_only" },	\
+	{ GUPLAB_WAY_PIN_FAST_ONLY,	"gup_fast_fallback" },		\
+	{ GUPLAB_WAY_WALK,		"walk" },			\
+	{ GUPLAB_WAY_WALK_ONLY,		"walk_only" },			\
+	{ GUPLAB_WAY_WALK_GET,		"walk_get" },			\
+	{ GUPLAB_WAY_WALK_GET_ONLY,	"walk_get_only" })
+
+/* The numbers are those of uapi/guplab.h, which perf and trace-cmd don't know. */
+#define show_guplab_exclusion(exclusion) __print_symbolic(exclusion,	\
+	{ 0, "irqs_off" }, { 1, "rcu" }, { 2, "readers" }, { 3, "none" })
+
+#define show_guplab_level(level) __print_symbolic(level,		\
+	{ 0, "pte" }, { 1, "pmd" }, { 2, "pud" }, { 3, "top" })
+
+#define show_guplab_steps(steps) __print_flags(steps, "|",		\
+	{ 1 << 0, "SEQCOUNT" }, { 1 << 1, "PERMISSION" },		\
+	{ 1 << 2, "PROTNONE" }, { 1 << 3, "FOLIO_SAME" },		\
+	{ 1 << 4, "PMD_RECHECK" }, { 1 << 5, "PTE_RECHECK" },		\
+	{ 1 << 6, "LEAF_RECHECK" }, { 1 << 7, "FILE_LONGTERM" },	\
+	{ 1 << 8, "UNSHARE" }, { 1 << 9, "HAS_PINNED" })
+
+#define show_guplab_stop(stop) __print_symbolic(stop,			\
+	{ 0, "none" }, { 1, "fork" }, { 2, "forked" }, { 3, "limit" },	\
+	{ 4, "empty" }, { 5, "nonpresent" }, { 6, "protnone" },		\
+	{ 7, "permission" }, { 8, "special" }, { 9, "no_page" },	\
+	{ 10, "p2pdma" }, { 11, "folio_gone" }, { 12, "placement" },	\
+	{ 13, "pmd_changed" }, { 14, "changed" }, { 15, "file" },	\
+	{ 16, "unshare" })
 
 #define show_guplab_pin_flags(flags) __print_flags(flags, "|",		\
 	{ 1 << 0, "WRITE" },						\
@@ -54,6 +86,54 @@ TRACE_EVENT(guplab_pin,
 	TP_printk("addr=0x%lx nr_pages=%u way=%s flags=%s ret=%ld pfn=0x%lx",
 		  __entry->addr, __entry->nr_pages, show_guplab_way(__entry->way),
 		  show_guplab_pin_flags(__entry->flags), __entry->ret, __entry->pfn)
+);
+
+/* A walk of guplab's own: what protected it, what it took, and what ended it. */
+TRACE_EVENT(guplab_walk,
+	TP_PROTO(unsigned long addr, unsigned int nr_pages, unsigned int exclusion,
+		 unsigned int steps_off, unsigned int taken, unsigned int stop,
+		 unsigned int level),
+	TP_ARGS(addr, nr_pages, exclusion, steps_off, taken, stop, level),
+	TP_STRUCT__entry(
+		__field(unsigned long, addr)
+		__field(unsigned int, nr_pages)
+		__field(unsigned int, exclusion)
+		__field(unsigned int, steps_off)
+		__field(unsigned int, taken)
+		__field(unsigned int, stop)
+		__field(unsigned int, level)
+	),
+	TP_fast_assign(
+		__entry->addr = addr;
+		__entry->nr_pages = nr_pages;
+		__entry->exclusion = exclusion;
+		__entry->steps_off = steps_off;
+		__entry->taken = taken;
+		__entry->stop = stop;
+		__entry->level = level;
+	),
+	TP_printk("addr=0x%lx nr_pages=%u exclusion=%s steps_off=%s taken=%u stop=%s level=%s",
+		  __entry->addr, __entry->nr_pages, show_guplab_exclusion(__entry->exclusion),
+		  show_guplab_steps(__entry->steps_off), __entry->taken,
+		  show_guplab_stop(__entry->stop), show_guplab_level(__entry->level))
+);
+
+/* An entry that such a walk has read. */
+TRACE_EVENT(guplab_walk_entry,
+	TP_PROTO(unsigned int level, unsigned long addr, u64 value),
+	TP_ARGS(level, addr, value),
+	TP_STRUCT__entry(
+		__field(unsigned int, level)
+		__field(unsigned long, addr)
+		__field(u64, value)
+	),
+	TP_fast_assign(
+		__entry->level = level;
+		__entry->addr = addr;
+		__entry->value = value;
+	),
+	TP_printk("level=%s addr=0x%lx value=0x%llx", show_guplab_level(__entry->level),
+		  __entry->addr, __entry->value)
 );
 
 TRACE_EVENT(guplab_unpin,

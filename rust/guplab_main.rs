@@ -5,7 +5,9 @@
 //! The module offers instruments on `/dev/guplab` (`uapi/guplab.h`); experiments are made of them
 //! in userspace. A request comes in through [`ioctl`], is checked ([`range`], [`flags`]) and goes
 //! to [`held`] for pins that stay, [`hammer`] for pins in a loop, [`collapse`], [`hint`], or
-//! [`delay`] to make tasks meet. All pins are [`pin::Pins`], the only place that calls GUP; [`folio`] looks at pages, [`leaf`] at page tables.
+//! [`delay`] to make tasks meet. All pins are [`pin::Pins`], the only place that calls GUP, or
+//! [`walk`], which is GUP-fast in Rust. [`folio`] looks at pages, [`leaf`] at page tables
+//! ([`pgtable`]).
 
 #![crate_name = "guplab"]
 
@@ -32,6 +34,7 @@ mod memlock;
 mod misc;
 mod mm;
 mod order;
+mod pgtable;
 mod pin;
 mod range;
 mod session;
@@ -39,6 +42,7 @@ mod stats;
 mod symbol;
 mod trace;
 mod uapi;
+mod walk;
 
 use session::Session;
 
@@ -48,6 +52,12 @@ module! {
     authors: ["The guplab authors"],
     description: "Laboratory for get_user_pages() races",
     license: "GPL",
+    params: {
+        unsafe_walks: u8 {
+            default: 0,
+            description: "1 lets WALK leave out protective steps, which can crash the kernel",
+        },
+    },
 }
 
 /// What lives as long as the module is loaded.
@@ -71,6 +81,7 @@ impl kernel::InPlaceModule for GupLab {
             pr_info!("COLLAPSE is not supported on this kernel\n");
         }
         hint::init();
+        pin::init();
         if !hint::is_supported() {
             pr_info!("HINT is not supported on this kernel\n");
         }

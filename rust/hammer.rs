@@ -18,6 +18,7 @@ use crate::{
         Slot, //
     },
     range::UserRange,
+    session::Account,
     trace,
     uapi::{
         self,
@@ -38,7 +39,8 @@ const KNOWN_FLAGS: u32 = uapi::GUPLAB_HAMMER_WRITE
     | uapi::GUPLAB_HAMMER_CHECK_DATA
     | uapi::GUPLAB_HAMMER_CHECK_MAP
     | uapi::GUPLAB_HAMMER_RANDOM
-    | uapi::GUPLAB_HAMMER_STOP;
+    | uapi::GUPLAB_HAMMER_STOP
+    | uapi::GUPLAB_HAMMER_TIME_UNPIN;
 
 /// The clock and signals are looked at after about so many pages.
 const PAGES_BETWEEN_LOOKS: usize = 256;
@@ -49,6 +51,9 @@ const WORK: u32 =
 
 /// Pins in slots that the loop uses again.
 type Borrowed<'a> = Pins<&'a mut [Slot]>;
+
+/// Whose memory, and who pins it.
+type Whose<'a> = (&'a MmWithUser, &'a Account);
 
 /// A checked request to hammer a range.
 pub(crate) struct Hammer {
@@ -113,18 +118,23 @@ impl TryFrom<&guplab_hammer> for Hammer {
 
 impl Hammer {
     /// Runs the loop and fills in the results. Returns `EINTR` where a signal ended it.
-    pub(crate) fn run(&self, mm: &MmWithUser, out: &mut guplab_hammer) -> Result {
+    pub(crate) fn run(
+        &self,
+        mm: &MmWithUser,
+        account: &Account,
+        out: &mut guplab_hammer,
+    ) -> Result {
         clear(out);
         let mut slots = slots(self.batch * self.hold)?;
         let mut pins = Pins::empty(self.mode, &mut slots[..]);
-        let ended = self.run_with(mm, &mut pins, out);
+        let ended = self.run_with((mm, account), &mut pins, out);
         trace::hammer(out);
         ended
     }
 
     fn run_with(
         &self,
-        mm: &MmWithUser,
+        whose: Whose<'_>,
         pins: &mut Borrowed<'_>,
         out: &mut guplab_hammer,
     ) -> Result {
@@ -138,7 +148,7 @@ impl Hammer {
                 max_calls => max_calls - out.calls,
             };
             let calls = left.min(calls_between_looks);
-            if !self.stretch(calls, &mut order, mm, pins, out) || calls == left {
+            if !self.stretch(calls, &mut order, whose, pins, out) || calls == left {
                 break Ok(());
             }
             if kernel::current!().signal_pending() {
@@ -150,7 +160,7 @@ impl Hammer {
             // SAFETY: An ioctl may sleep.
             unsafe { bindings::guplab_cond_resched() };
         };
-        pins.release();
+        self.release(pins, out);
         out.elapsed_ns = clock::now() - start_ns;
         ended
     }
@@ -160,22 +170,22 @@ impl Hammer {
         &self,
         calls: u64,
         order: &mut Order,
-        mm: &MmWithUser,
+        whose: Whose<'_>,
         pins: &mut Borrowed<'_>,
         out: &mut guplab_hammer,
     ) -> bool {
         let end = out.calls + calls;
         while out.calls < end {
             if pins.room() < self.batch {
-                pins.release();
+                self.release(pins, out);
             }
             // CAST: A stretch is short.
             let left = (end - out.calls) as usize;
             if self.flags & (WORK | uapi::GUPLAB_HAMMER_RANDOM) != 0
-                || !self.several(left, order, mm, pins, out)
+                || !self.several(left, order, whose, pins, out)
             {
                 let range = self.range.batch(order.next(), self.batch);
-                self.once(mm, range, pins, out);
+                self.once(whose, range, pins, out);
             }
             if out.mismatches != 0 && self.has(uapi::GUPLAB_HAMMER_STOP) {
                 return false;
@@ -190,12 +200,12 @@ impl Hammer {
         &self,
         limit: usize,
         order: &mut Order,
-        mm: &MmWithUser,
+        whose: Whose<'_>,
         pins: &mut Borrowed<'_>,
         out: &mut guplab_hammer,
     ) -> bool {
         let range = self.range.run_of_batches(order.peek(), limit, self.batch);
-        let (whole, last) = pins.add_batches(mm, range, self.batch);
+        let (whole, last) = pins.add_batches(whose.0, range, self.batch, whose.1);
         out.calls += whole as u64;
         out.pages += (whole * self.batch) as u64;
         order.skip(whole);
@@ -210,6 +220,16 @@ impl Hammer {
         self.has(uapi::GUPLAB_HAMMER_RANDOM).then_some(self.seed)
     }
 
+    /// Releases all pages, and tells how long that took if it was asked.
+    fn release(&self, pins: &mut Borrowed<'_>, out: &mut guplab_hammer) {
+        if !self.has(uapi::GUPLAB_HAMMER_TIME_UNPIN) {
+            return pins.release();
+        }
+        let start_ns = clock::now();
+        pins.release();
+        out.unpin_ns += clock::now() - start_ns;
+    }
+
     fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
@@ -217,15 +237,15 @@ impl Hammer {
     /// Pins one batch and does what was asked for with it.
     fn once(
         &self,
-        mm: &MmWithUser,
+        whose: Whose<'_>,
         range: UserRange,
         pins: &mut Borrowed<'_>,
         out: &mut guplab_hammer,
     ) {
         let first = pins.len();
-        let result = pins.add(mm, range);
+        let result = pins.add(whose.0, range, whose.1);
         if result.is_ok() && self.flags & WORK != 0 {
-            self.work(mm, range, pins, first, out);
+            self.work(whose.0, range, pins, first, out);
         }
         count(out, range.nr_pages(), result);
     }
@@ -321,6 +341,7 @@ fn clear(out: &mut guplab_hammer) {
     out.bad_map_pfn = 0;
     out.bad_call = 0;
     out.elapsed_ns = 0;
+    out.unpin_ns = 0;
 }
 
 #[kunit_tests(guplab_hammer)]

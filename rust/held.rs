@@ -22,6 +22,7 @@ use crate::{
         part_of,
         UserRange, //
     },
+    session::Account,
     trace,
     uapi::{
         self,
@@ -92,7 +93,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// Pins what was asked for, or the part of it that could be pinned.
-    pub(crate) fn new(request: &PinRequest) -> Result<Self> {
+    pub(crate) fn new(request: &PinRequest, account: &Account) -> Result<Self> {
         let mm = mm::mm_of(request.pid)?;
         let grabbed = mm::grab(&mm);
         let mut charge = if request.mode.is_longterm() {
@@ -102,7 +103,7 @@ impl Held {
         };
         let mut pins = Pins::empty(request.mode, slots(request.nr_pages())?);
         let start_ns = clock::now();
-        pins.add(&mm, request.range)?;
+        pins.add(&mm, request.range, account)?;
         let end_ns = clock::now();
         if let Some(charge) = &mut charge {
             charge.shrink_to(pins.len());

@@ -58,19 +58,6 @@ void guplab_cond_resched(void)
 	cond_resched();
 }
 
-unsigned long guplab_local_irq_save(void)
-{
-	unsigned long flags;
-
-	local_irq_save(flags);
-	return flags;
-}
-
-void guplab_local_irq_restore(unsigned long flags)
-{
-	local_irq_restore(flags);
-}
-
 unsigned long guplab_rlimit_memlock(void)
 {
 	return rlimit(RLIMIT_MEMLOCK);
@@ -91,29 +78,14 @@ void guplab_pinned_vm_sub(struct mm_struct *mm, unsigned long nr_pages)
 	atomic64_sub(nr_pages, &mm->pinned_vm);
 }
 
-struct page *guplab_pfn_to_page(unsigned long pfn)
-{
-	return pfn_to_page(pfn);
-}
-
 unsigned long guplab_page_to_pfn(const struct page *page)
 {
 	return page_to_pfn(page);
 }
 
-bool guplab_pfn_valid(unsigned long pfn)
-{
-	return pfn_valid(pfn);
-}
-
 bool guplab_is_zero_pfn(unsigned long pfn)
 {
 	return is_zero_pfn(pfn);
-}
-
-struct folio *guplab_page_folio(struct page *page)
-{
-	return page_folio(page);
 }
 
 bool guplab_folio_try_get(struct folio *folio)
@@ -134,11 +106,6 @@ void guplab_put_page(struct page *page)
 int guplab_folio_ref_count(struct folio *folio)
 {
 	return folio_ref_count(folio);
-}
-
-bool guplab_folio_has_pincount(struct folio *folio)
-{
-	return folio_has_pincount(folio);
 }
 
 int guplab_folio_pincount(struct folio *folio)
@@ -166,29 +133,9 @@ int guplab_folio_nid(struct folio *folio)
 	return folio_nid(folio);
 }
 
-bool guplab_folio_test_anon(struct folio *folio)
-{
-	return folio_test_anon(folio);
-}
-
-bool guplab_page_anon_exclusive(const struct page *page)
-{
-	return PageAnonExclusive(page);
-}
-
 bool guplab_folio_maybe_dma_pinned(struct folio *folio)
 {
 	return folio_maybe_dma_pinned(folio);
-}
-
-bool guplab_folio_test_large(struct folio *folio)
-{
-	return folio_test_large(folio);
-}
-
-bool guplab_folio_test_hugetlb(struct folio *folio)
-{
-	return folio_test_hugetlb(folio);
 }
 
 bool guplab_folio_test_ksm(struct folio *folio)
@@ -214,11 +161,6 @@ bool guplab_folio_test_dirty(struct folio *folio)
 bool guplab_is_zero_folio(struct folio *folio)
 {
 	return is_zero_folio(folio);
-}
-
-bool guplab_folio_is_longterm_pinnable(struct folio *folio)
-{
-	return folio_is_longterm_pinnable(folio);
 }
 
 void guplab_memcpy_to_page(struct page *page, size_t offset, const char *from, size_t len)

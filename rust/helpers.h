@@ -9,6 +9,18 @@
 #include <linux/mm_types.h>
 #include <linux/types.h>
 
+/*
+ * Where clang and rustc have the same LLVM, pgtable_helpers.c and walk_helpers.c are compiled to
+ * bitcode as well, and become part of the Rust code (Kbuild), as rust/helpers/ does in the kernel
+ * with CONFIG_RUST_INLINE_HELPERS. "always" is needed: the two sides' target attributes differ by
+ * name, and the inliner would refuse.
+ */
+#ifdef GUPLAB_BITCODE
+#define GUPLAB_INLINE __always_inline
+#else
+#define GUPLAB_INLINE
+#endif
+
 struct module;
 struct page;
 struct folio;
@@ -31,7 +43,7 @@ unsigned long guplab_missed_calls(unsigned int point);
  * whose tasks are inside now, 0 for none, and says whether there are any.
  */
 bool guplab_point_entered(unsigned int point, const unsigned long *args, u32 *ids);
-void guplab_point_left(const u32 *ids);
+void guplab_point_left(unsigned int point, const u32 *ids);
 
 /* What has a different name in every other version of the kernel crate. */
 struct module *guplab_this_module(void);
@@ -42,8 +54,6 @@ bool guplab_in_task(void);
 bool guplab_irqs_disabled(void);
 void guplab_cpu_relax(void);
 void guplab_cond_resched(void);
-unsigned long guplab_local_irq_save(void);
-void guplab_local_irq_restore(unsigned long flags);
 unsigned long guplab_rlimit_memlock(void);
 unsigned long guplab_task_size_max(void);
 
@@ -51,6 +61,18 @@ unsigned long guplab_task_size_max(void);
 struct mm_struct *guplab_vma_mm(const struct vm_area_struct *vma);
 unsigned long guplab_vma_start(const struct vm_area_struct *vma);
 unsigned long guplab_vma_end(const struct vm_area_struct *vma);
+
+/* What is in force during a walk, and the address space that is walked. */
+unsigned long guplab_local_irq_save(void);
+void guplab_local_irq_restore(unsigned long flags);
+void guplab_rcu_read_lock(void);
+void guplab_rcu_read_unlock(void);
+void guplab_preempt_disable(void);
+void guplab_preempt_enable(void);
+bool guplab_gup_fast_permitted(unsigned long start, unsigned long end);
+void guplab_mm_set_has_pinned(struct mm_struct *mm);
+unsigned int guplab_write_protect_seq(struct mm_struct *mm);
+bool guplab_write_protect_retry(struct mm_struct *mm, unsigned int seq);
 
 /* mm->pinned_vm. */
 u64 guplab_pinned_vm_add(struct mm_struct *mm, unsigned long nr_pages);
@@ -62,7 +84,24 @@ unsigned long guplab_page_to_pfn(const struct page *page);
 bool guplab_pfn_valid(unsigned long pfn);
 bool guplab_is_zero_pfn(unsigned long pfn);
 struct folio *guplab_page_folio(struct page *page);
+bool guplab_is_zero_page(const struct page *page);
+bool guplab_is_pci_p2pdma_page(const struct page *page);
 bool guplab_folio_try_get(struct folio *folio);
+bool guplab_folio_ref_try_add(struct folio *folio, int nr);
+void guplab_folio_ref_add(struct folio *folio, int nr);
+void guplab_folio_put_refs(struct folio *folio, int nr);
+void guplab_folio_pincount_add(struct folio *folio, int nr);
+void guplab_smp_mb_after_atomic(void);
+void guplab_smp_rmb(void);
+unsigned long guplab_folio_nr_pages(const struct folio *folio);
+struct pglist_data *guplab_folio_pgdat(const struct folio *folio);
+void guplab_foll_pin_acquired(struct pglist_data *pgdat, long nr);
+void guplab_foll_pin_released(struct pglist_data *pgdat, long nr);
+bool guplab_make_folio_accessible(struct folio *folio);
+void guplab_folio_set_referenced(struct folio *folio);
+unsigned long guplab_folio_mapping(const struct folio *folio);
+bool guplab_shmem_mapping(unsigned long mapping);
+bool guplab_mapping_unevictable(unsigned long mapping);
 void guplab_folio_put(struct folio *folio);
 void guplab_put_page(struct page *page);
 int guplab_folio_ref_count(struct folio *folio);
@@ -99,7 +138,14 @@ p4d_t guplab_p4dp_get(p4d_t *p4dp);
 bool guplab_p4d_present(p4d_t p4d);
 pud_t *guplab_pud_offset(p4d_t *p4dp, p4d_t *p4d, unsigned long addr);
 pud_t guplab_pudp_get(pud_t *pudp);
+unsigned long guplab_pgd_addr_end(unsigned long addr, unsigned long end);
+unsigned long guplab_p4d_addr_end(unsigned long addr, unsigned long end);
+unsigned long guplab_pud_addr_end(unsigned long addr, unsigned long end);
+unsigned long guplab_pmd_addr_end(unsigned long addr, unsigned long end);
 u64 guplab_pud_val(pud_t pud);
+bool guplab_pud_none(u64 pud);
+bool guplab_pud_special(u64 pud);
+bool guplab_pud_access_permitted(u64 pud, bool write);
 bool guplab_pud_present(u64 pud);
 bool guplab_pud_leaf(u64 pud);
 unsigned long guplab_pud_pfn(u64 pud);
@@ -119,6 +165,7 @@ bool guplab_pmd_protnone(u64 pmd);
 bool guplab_pmd_special(u64 pmd);
 bool guplab_pmd_uffd_wp(u64 pmd);
 bool guplab_pmd_soft_dirty(u64 pmd);
+bool guplab_pmd_access_permitted(u64 pmd, bool write);
 pte_t *guplab_pte_offset(u64 pmd, unsigned long addr);
 u64 guplab_ptep_get_lockless(pte_t *ptep);
 bool guplab_pte_present(u64 pte);
@@ -131,5 +178,8 @@ bool guplab_pte_protnone(u64 pte);
 bool guplab_pte_special(u64 pte);
 bool guplab_pte_uffd_wp(u64 pte);
 bool guplab_pte_soft_dirty(u64 pte);
+bool guplab_pte_access_permitted(u64 pte, bool write);
+u64 guplab_pte_untouched(u64 pte);
+u64 guplab_pte_next_pfn(u64 pte);
 
 #endif /* _GUPLAB_HELPERS_H */

@@ -31,6 +31,7 @@ use crate::{
         guplab_collapse,
         guplab_delay,
         guplab_dma,
+        guplab_explain,
         guplab_hammer,
         guplab_hint,
         guplab_info,
@@ -38,7 +39,13 @@ use crate::{
         guplab_page,
         guplab_pin,
         guplab_stats,
-        guplab_unpin, //
+        guplab_unpin,
+        guplab_walk, //
+    },
+    walk::{
+        self,
+        Explain,
+        Protocol, //
     }, //
 };
 use kernel::{
@@ -70,6 +77,8 @@ pub(crate) fn dispatch(session: &Session, cmd: u32, arg: usize) -> Result {
         uapi::GUPLAB_IOC_STATS => exchange(arg, |request| stats(session, request)),
         uapi::GUPLAB_IOC_DELAY => delay(session, arg),
         uapi::GUPLAB_IOC_HINT => exchange(arg, |request| hint(session, request)),
+        uapi::GUPLAB_IOC_WALK => exchange(arg, |request| walk(session, request)),
+        uapi::GUPLAB_IOC_EXPLAIN => exchange(arg, explain),
         _ => Err(ENOTTY),
     }
 }
@@ -99,6 +108,8 @@ fn info() -> guplab_info {
         (uapi::GUPLAB_FEATURE_DELAY, cfg!(CONFIG_KRETPROBES)),
         (uapi::GUPLAB_FEATURE_NOTIFIER, cfg!(CONFIG_MMU_NOTIFIER)),
         (uapi::GUPLAB_FEATURE_HINT, hint::is_supported()),
+        (uapi::GUPLAB_FEATURE_UNSAFE_WALKS, walk::unsafe_walks()),
+        (uapi::GUPLAB_FEATURE_INLINED, cfg!(guplab_inlined)),
     ] {
         if there {
             features |= u64::from(feature);
@@ -109,7 +120,7 @@ fn info() -> guplab_info {
         page_size: PAGE_SIZE as u32,
         pmd_size: crate::bindings::GUPLAB_PMD_SIZE as u64,
         features,
-        ways: Way::MASK,
+        ways: Way::mask(),
         pin_flags: PinMode::known(),
         max_pages: uapi::GUPLAB_MAX_PAGES.into(),
         max_ns: uapi::GUPLAB_MAX_NS,
@@ -229,7 +240,7 @@ fn hammer(session: &Session, request: &mut guplab_hammer) -> Result {
     let checked = Hammer::try_from(&*request)?;
     let mm = mm::mm_of(0)?;
     delay::pass_gate(session.account().id, request.gate)?;
-    let ended = checked.run(&mm, request);
+    let ended = checked.run(&mm, session.account(), request);
     session.count(|c| &c.hammer_calls, request.calls);
     session.count(|c| &c.hammer_pages, request.pages);
     session.count(|c| &c.violations, request.mismatches);
@@ -285,5 +296,30 @@ fn hint(session: &Session, request: &mut guplab_hint) -> Result {
     let mm = mm::mm_of(request.pid)?;
     delay::pass_gate(session.account().id, request.gate)?;
     request.updated = checked.run(&mm)?;
+    Ok(())
+}
+
+#[inline(never)]
+fn walk(session: &Session, request: &mut guplab_walk) -> Result {
+    match request.op {
+        uapi::GUPLAB_WALK_SET => session.set_protocol(Protocol::try_from(&*request)?),
+        uapi::GUPLAB_WALK_GET => {
+            // Nothing is asked for.
+            if Protocol::try_from(&*request)? != Protocol::STOCK {
+                return Err(EINVAL);
+            }
+            session.account().walks.fill(request);
+            request.unsafe_walks = session.account().counters.unsafe_walks.get();
+            Ok(())
+        }
+        _ => Err(EINVAL),
+    }
+}
+
+#[inline(never)]
+fn explain(request: &mut guplab_explain) -> Result {
+    let checked = Explain::try_from(&*request)?;
+    let mm = mm::mm_of(request.pid)?;
+    checked.run(&mm, request);
     Ok(())
 }

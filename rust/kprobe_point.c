@@ -41,7 +41,7 @@ NOKPROBE_SYMBOL(entered);
 
 static int left(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	guplab_point_left((u32 *)ri->data);
+	guplab_point_left(get_kretprobe(ri) - probes, (u32 *)ri->data);
 	return 0;
 }
 

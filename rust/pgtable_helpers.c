@@ -12,204 +12,261 @@
 #define pte_uffd_wp pte_uffd
 #endif
 
-pgd_t *guplab_pgd_offset(struct mm_struct *mm, unsigned long addr)
+GUPLAB_INLINE pgd_t *guplab_pgd_offset(struct mm_struct *mm, unsigned long addr)
 {
 	return pgd_offset(mm, addr);
 }
 
-pgd_t guplab_pgdp_get(pgd_t *pgdp)
+GUPLAB_INLINE pgd_t guplab_pgdp_get(pgd_t *pgdp)
 {
 	return pgdp_get(pgdp);
 }
 
-bool guplab_pgd_present(pgd_t pgd)
+GUPLAB_INLINE bool guplab_pgd_present(pgd_t pgd)
 {
 	return pgd_present(pgd);
 }
 
-p4d_t *guplab_p4d_offset(pgd_t *pgdp, pgd_t *pgd, unsigned long addr)
+GUPLAB_INLINE p4d_t *guplab_p4d_offset(pgd_t *pgdp, pgd_t *pgd, unsigned long addr)
 {
 	return p4d_offset_lockless(pgdp, *pgd, addr);
 }
 
-p4d_t guplab_p4dp_get(p4d_t *p4dp)
+GUPLAB_INLINE p4d_t guplab_p4dp_get(p4d_t *p4dp)
 {
 	return p4dp_get(p4dp);
 }
 
-bool guplab_p4d_present(p4d_t p4d)
+GUPLAB_INLINE bool guplab_p4d_present(p4d_t p4d)
 {
 	return p4d_present(p4d);
 }
 
-pud_t *guplab_pud_offset(p4d_t *p4dp, p4d_t *p4d, unsigned long addr)
+GUPLAB_INLINE pud_t *guplab_pud_offset(p4d_t *p4dp, p4d_t *p4d, unsigned long addr)
 {
 	return pud_offset_lockless(p4dp, *p4d, addr);
 }
 
-pud_t guplab_pudp_get(pud_t *pudp)
+GUPLAB_INLINE pud_t guplab_pudp_get(pud_t *pudp)
 {
 	return pudp_get(pudp);
 }
 
-u64 guplab_pud_val(pud_t pud)
+GUPLAB_INLINE unsigned long guplab_pgd_addr_end(unsigned long addr, unsigned long end)
+{
+	return pgd_addr_end(addr, end);
+}
+
+GUPLAB_INLINE unsigned long guplab_p4d_addr_end(unsigned long addr, unsigned long end)
+{
+	return p4d_addr_end(addr, end);
+}
+
+GUPLAB_INLINE unsigned long guplab_pud_addr_end(unsigned long addr, unsigned long end)
+{
+	return pud_addr_end(addr, end);
+}
+
+GUPLAB_INLINE unsigned long guplab_pmd_addr_end(unsigned long addr, unsigned long end)
+{
+	return pmd_addr_end(addr, end);
+}
+
+GUPLAB_INLINE u64 guplab_pud_val(pud_t pud)
 {
 	return pud_val(pud);
 }
 
-bool guplab_pud_present(u64 pud)
+GUPLAB_INLINE bool guplab_pud_present(u64 pud)
 {
 	return pud_present(__pud(pud));
 }
 
-bool guplab_pud_leaf(u64 pud)
+GUPLAB_INLINE bool guplab_pud_leaf(u64 pud)
 {
 	return pud_leaf(__pud(pud));
 }
 
-unsigned long guplab_pud_pfn(u64 pud)
+GUPLAB_INLINE unsigned long guplab_pud_pfn(u64 pud)
 {
 	return pud_pfn(__pud(pud));
 }
 
-bool guplab_pud_write(u64 pud)
+GUPLAB_INLINE bool guplab_pud_write(u64 pud)
 {
 	return pud_write(__pud(pud));
 }
 
-bool guplab_pud_dirty(u64 pud)
+GUPLAB_INLINE bool guplab_pud_dirty(u64 pud)
 {
 	return pud_dirty(__pud(pud));
 }
 
-bool guplab_pud_young(u64 pud)
+GUPLAB_INLINE bool guplab_pud_young(u64 pud)
 {
 	return pud_young(__pud(pud));
 }
 
-pmd_t *guplab_pmd_offset(pud_t *pudp, pud_t *pud, unsigned long addr)
+GUPLAB_INLINE bool guplab_pud_none(u64 pud)
+{
+	return pud_none(__pud(pud));
+}
+
+GUPLAB_INLINE bool guplab_pud_special(u64 pud)
+{
+	return pud_special(__pud(pud));
+}
+
+GUPLAB_INLINE bool guplab_pud_access_permitted(u64 pud, bool write)
+{
+	return pud_access_permitted(__pud(pud), write);
+}
+
+GUPLAB_INLINE pmd_t *guplab_pmd_offset(pud_t *pudp, pud_t *pud, unsigned long addr)
 {
 	return pmd_offset_lockless(pudp, *pud, addr);
 }
 
-u64 guplab_pmdp_get_lockless(pmd_t *pmdp)
+GUPLAB_INLINE u64 guplab_pmdp_get_lockless(pmd_t *pmdp)
 {
 	return pmd_val(pmdp_get_lockless(pmdp));
 }
 
-bool guplab_pmd_present(u64 pmd)
+GUPLAB_INLINE bool guplab_pmd_present(u64 pmd)
 {
 	return pmd_present(__pmd(pmd));
 }
 
-bool guplab_pmd_leaf(u64 pmd)
+GUPLAB_INLINE bool guplab_pmd_leaf(u64 pmd)
 {
 	return pmd_leaf(__pmd(pmd));
 }
 
-bool guplab_pmd_none(u64 pmd)
+GUPLAB_INLINE bool guplab_pmd_none(u64 pmd)
 {
 	return pmd_none(__pmd(pmd));
 }
 
-unsigned long guplab_pmd_pfn(u64 pmd)
+GUPLAB_INLINE unsigned long guplab_pmd_pfn(u64 pmd)
 {
 	return pmd_pfn(__pmd(pmd));
 }
 
-bool guplab_pmd_write(u64 pmd)
+GUPLAB_INLINE bool guplab_pmd_write(u64 pmd)
 {
 	return pmd_write(__pmd(pmd));
 }
 
-bool guplab_pmd_dirty(u64 pmd)
+GUPLAB_INLINE bool guplab_pmd_dirty(u64 pmd)
 {
 	return pmd_dirty(__pmd(pmd));
 }
 
-bool guplab_pmd_young(u64 pmd)
+GUPLAB_INLINE bool guplab_pmd_young(u64 pmd)
 {
 	return pmd_young(__pmd(pmd));
 }
 
-bool guplab_pmd_protnone(u64 pmd)
+GUPLAB_INLINE bool guplab_pmd_protnone(u64 pmd)
 {
 	return pmd_protnone(__pmd(pmd));
 }
 
-bool guplab_pmd_special(u64 pmd)
+GUPLAB_INLINE bool guplab_pmd_special(u64 pmd)
 {
 	return pmd_special(__pmd(pmd));
 }
 
-bool guplab_pmd_uffd_wp(u64 pmd)
+GUPLAB_INLINE bool guplab_pmd_uffd_wp(u64 pmd)
 {
 	return pmd_uffd_wp(__pmd(pmd));
 }
 
-bool guplab_pmd_soft_dirty(u64 pmd)
+GUPLAB_INLINE bool guplab_pmd_soft_dirty(u64 pmd)
 {
 	return pmd_soft_dirty(__pmd(pmd));
 }
 
-pte_t *guplab_pte_offset(u64 pmd, unsigned long addr)
+GUPLAB_INLINE bool guplab_pmd_access_permitted(u64 pmd, bool write)
+{
+	return pmd_access_permitted(__pmd(pmd), write);
+}
+
+/* NULL where page tables are in highmem: those would have to be mapped first. */
+GUPLAB_INLINE pte_t *guplab_pte_offset(u64 pmd, unsigned long addr)
 {
 	pmd_t entry = __pmd(pmd);
 
-	return pte_offset_kernel(&entry, addr);
+	return IS_ENABLED(CONFIG_HIGHPTE) ? NULL : pte_offset_kernel(&entry, addr);
 }
 
-u64 guplab_ptep_get_lockless(pte_t *ptep)
+GUPLAB_INLINE u64 guplab_ptep_get_lockless(pte_t *ptep)
 {
 	return pte_val(ptep_get_lockless(ptep));
 }
 
-bool guplab_pte_present(u64 pte)
+GUPLAB_INLINE bool guplab_pte_present(u64 pte)
 {
 	return pte_present(__pte(pte));
 }
 
-bool guplab_pte_none(u64 pte)
+GUPLAB_INLINE bool guplab_pte_none(u64 pte)
 {
 	return pte_none(__pte(pte));
 }
 
-unsigned long guplab_pte_pfn(u64 pte)
+GUPLAB_INLINE unsigned long guplab_pte_pfn(u64 pte)
 {
 	return pte_pfn(__pte(pte));
 }
 
-bool guplab_pte_write(u64 pte)
+GUPLAB_INLINE bool guplab_pte_write(u64 pte)
 {
 	return pte_write(__pte(pte));
 }
 
-bool guplab_pte_dirty(u64 pte)
+GUPLAB_INLINE bool guplab_pte_dirty(u64 pte)
 {
 	return pte_dirty(__pte(pte));
 }
 
-bool guplab_pte_young(u64 pte)
+GUPLAB_INLINE bool guplab_pte_young(u64 pte)
 {
 	return pte_young(__pte(pte));
 }
 
-bool guplab_pte_protnone(u64 pte)
+GUPLAB_INLINE bool guplab_pte_protnone(u64 pte)
 {
 	return pte_protnone(__pte(pte));
 }
 
-bool guplab_pte_special(u64 pte)
+GUPLAB_INLINE bool guplab_pte_special(u64 pte)
 {
 	return pte_special(__pte(pte));
 }
 
-bool guplab_pte_uffd_wp(u64 pte)
+GUPLAB_INLINE bool guplab_pte_uffd_wp(u64 pte)
 {
 	return pte_uffd_wp(__pte(pte));
 }
 
-bool guplab_pte_soft_dirty(u64 pte)
+GUPLAB_INLINE bool guplab_pte_soft_dirty(u64 pte)
 {
 	return pte_soft_dirty(__pte(pte));
+}
+
+GUPLAB_INLINE bool guplab_pte_access_permitted(u64 pte, bool write)
+{
+	return pte_access_permitted(__pte(pte), write);
+}
+
+/* The entry without what the MMU sets by itself, and without soft-dirty. */
+GUPLAB_INLINE u64 guplab_pte_untouched(u64 pte)
+{
+	return pte_val(pte_mkold(pte_mkclean(pte_clear_soft_dirty(__pte(pte)))));
+}
+
+GUPLAB_INLINE u64 guplab_pte_next_pfn(u64 pte)
+{
+	return pte_val(pte_next_pfn(__pte(pte)));
 }

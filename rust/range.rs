@@ -73,6 +73,16 @@ impl UserRange {
         self.addr + index.min(self.nr_pages) * PAGE_SIZE
     }
 
+    /// Returns the range from page `index` on, which is one of it.
+    pub(crate) fn rest(self, index: usize) -> Self {
+        let index = index.min(self.nr_pages - 1);
+        // INVARIANT: At least one page is left.
+        Self {
+            addr: self.page_addr(index),
+            nr_pages: self.nr_pages - index,
+        }
+    }
+
     /// Returns part `number` of the range when it is cut into batches of `size` pages. The last
     /// batch may be smaller. `number` must be below [`Self::batches`].
     pub(crate) fn batch(self, number: usize, size: usize) -> Self {

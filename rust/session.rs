@@ -16,8 +16,14 @@ use crate::{
         Counters,
         TOTALS, //
     },
-    uapi, //
+    uapi,
+    walk::{
+        exclusion::Exclusion,
+        Protocol,
+        Walks, //
+    }, //
 };
+use core::mem;
 use kernel::{
     fmt,
     new_mutex,
@@ -63,6 +69,16 @@ pub(crate) struct Account {
     pub(crate) pid: Pid,
     /// What was done in the session.
     pub(crate) counters: Counters,
+    /// How it walks.
+    pub(crate) walks: Walks,
+}
+
+impl Account {
+    /// Counts `n` events here and in the totals.
+    pub(crate) fn count(&self, which: impl Fn(&Counters) -> &Counter, n: u64) {
+        which(&self.counters).add(n);
+        which(&TOTALS).add(n);
+    }
 }
 
 /// Calls `look` with every open session.
@@ -84,6 +100,8 @@ pub(crate) struct Session {
 /// The pins of a session.
 struct Table {
     pins: RBTree<u64, Held>,
+    /// While the protocol needs it.
+    writers: Option<delay::Writers>,
     next_handle: u64,
     /// Pages that are held, or about to be.
     pages: usize,
@@ -117,6 +135,7 @@ impl Session {
                 id: NEXT_ID.fetch_add(1, Relaxed),
                 pid: kernel::current!().pid(),
                 counters: Counters::new(),
+                walks: Walks::new(),
             },
             GFP_KERNEL,
         )?;
@@ -126,6 +145,7 @@ impl Session {
                 account,
                 table <- new_mutex!(Table {
                     pins: RBTree::new(),
+                    writers: None,
                     next_handle: 1,
                     pages: 0,
                     handles: 0,
@@ -145,8 +165,7 @@ impl Session {
 
     /// Counts `n` events here and in the totals.
     pub(crate) fn count(&self, which: impl Fn(&Counters) -> &Counter, n: u64) {
-        which(&self.account.counters).add(n);
-        which(&TOTALS).add(n);
+        self.account.count(which, n);
     }
 
     fn uncount(&self, which: impl Fn(&Counters) -> &Counter, n: u64) {
@@ -162,7 +181,7 @@ impl Session {
         self.table.lock().reserve(asked)?;
 
         // The table is not locked here: pinning can fault, and a fault can wait for userspace.
-        let held = match Held::new(request) {
+        let held = match Held::new(request, &self.account) {
             Ok(held) => held,
             Err(error) => {
                 self.table.lock().unreserve(asked);
@@ -201,6 +220,22 @@ impl Session {
         Ok(())
     }
 
+    /// Has walks use a protocol from now on.
+    pub(crate) fn set_protocol(&self, protocol: Protocol) -> Result {
+        protocol.permitted()?;
+        let writers = match protocol.exclusion() {
+            Exclusion::Readers => Some(delay::Writers::hook()?),
+            _ => None,
+        };
+        let mut table = self.table.lock();
+        self.account.walks.set(protocol);
+        let before = mem::replace(&mut table.writers, writers);
+        drop(table);
+        // Not under the lock: it waits for those who are in a probe.
+        drop(before);
+        Ok(())
+    }
+
     fn release(&self, held: Held) {
         let pages = held.len() as u64;
         // The pages are released first, so that nobody counts fewer than are held.
@@ -220,6 +255,8 @@ impl Session {
 impl PinnedDrop for Session {
     fn drop(self: Pin<&mut Self>) {
         delay::disarm_all(self.account.id);
+        let writers = self.table.lock().writers.take();
+        drop(writers);
         loop {
             // One at a time: a session can hold a million.
             let mut table = self.table.lock();

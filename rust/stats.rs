@@ -58,13 +58,16 @@ counters! {
     hammer_pages,
     collapses,
     collapsed,
+    walk_stops,
+    unsafe_walks,
 }
 
 /// One counter.
 pub(crate) struct Counter(Atomic<i64>);
 
 impl Counter {
-    const fn new() -> Self {
+    /// Returns a counter that stands at 0.
+    pub(crate) const fn new() -> Self {
         Self(Atomic::new(0))
     }
 

@@ -10,7 +10,11 @@ use crate::{
     flags::PinMode,
     pin::Slot,
     range::UserRange,
-    uapi, //
+    uapi,
+    walk::{
+        Protocol,
+        Stop, //
+    }, //
 };
 use kernel::{
     jump_label::static_branch_unlikely,
@@ -18,18 +22,27 @@ use kernel::{
     str::CStrExt, //
 };
 
-/// Calls the event `$name` with arguments that are evaluated only if it is enabled.
-macro_rules! event {
-    ($name:ident($($arg:expr),* $(,)?)) => {
+/// Whether the event `$name` is enabled: a static branch.
+macro_rules! is_enabled {
+    ($name:ident) => {
         kernel::macros::paste! {
             // SAFETY: The static key lives in this module's own tracepoint.
-            if unsafe {
+            unsafe {
                 static_branch_unlikely!(
                     bindings::[<__tracepoint_guplab_ $name>],
                     kernel::bindings::tracepoint,
                     key
                 )
-            } {
+            }
+        }
+    };
+}
+
+/// Calls the event `$name` with arguments that are evaluated only if it is enabled.
+macro_rules! event {
+    ($name:ident($($arg:expr),* $(,)?)) => {
+        kernel::macros::paste! {
+            if is_enabled!($name) {
                 // SAFETY: The arguments are plain integers.
                 unsafe { bindings::[<rust_do_trace_guplab_ $name>]($($arg),*) };
             }
@@ -49,6 +62,32 @@ pub(crate) fn pin(range: UserRange, mode: PinMode, ret: isize, slots: &[Slot]) {
         ret,
         pfn_of_first(slots, ret > 0),
     ));
+}
+
+/// Records one walk, with how it protected itself and what ended it.
+pub(crate) fn walk(range: UserRange, protocol: Protocol, taken: usize, stop: Option<Stop>) {
+    // CAST: A range has at most `GUPLAB_MAX_PAGES` pages.
+    event!(walk(
+        range.addr(),
+        range.nr_pages() as u32,
+        protocol.exclusion().number(),
+        protocol.steps_off(),
+        taken as u32,
+        stop.map_or(uapi::GUPLAB_STOP_NONE, |stop| stop.reason),
+        stop.map_or(uapi::GUPLAB_LEVEL_PTE, |stop| stop.level),
+    ));
+}
+
+/// Records an entry that a walk has read.
+#[inline]
+pub(crate) fn walk_entry(level: u32, addr: usize, entry: u64) {
+    event!(walk_entry(level, addr, entry));
+}
+
+/// Returns whether one of those two events is enabled.
+#[inline(always)]
+pub(crate) fn walks_are_traced() -> bool {
+    is_enabled!(walk) || is_enabled!(walk_entry)
 }
 
 /// Records that pages are released.

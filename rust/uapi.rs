@@ -51,7 +51,7 @@ request! {
     guplab_check 48 GUPLAB_IOC_CHECK = _IOWR 0x65;
     guplab_hammer 160 GUPLAB_IOC_HAMMER = _IOWR 0x66;
     guplab_collapse 48 GUPLAB_IOC_COLLAPSE = _IOWR 0x67;
-    guplab_stats 128 GUPLAB_IOC_STATS = _IOWR 0x68;
+    guplab_stats 144 GUPLAB_IOC_STATS = _IOWR 0x68;
     guplab_delay 376 GUPLAB_IOC_DELAY = _IOWR 0x69;
     guplab_hint 32 GUPLAB_IOC_HINT = _IOWR 0x6a;
     guplab_walk 592 GUPLAB_IOC_WALK = _IOWR 0x6b;

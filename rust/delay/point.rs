@@ -125,6 +125,27 @@ static FUNCTIONS: [Point; uapi::GUPLAB_POINT_NOTIFIER as usize] = [
     point(c"copy_mc_to_kernel", Whose::Untold, Place::Untold),
 ];
 
+/// The points in a walk of guplab's own, in the order of `enum guplab_point`, behind the notifier.
+static WALK: [&CStr; (uapi::GUPLAB_NR_POINTS - uapi::GUPLAB_POINT_WALK) as usize] = [
+    c"walk",
+    c"walk_table",
+    c"walk_grab",
+    c"walk_recheck",
+    c"walk_unshare",
+    c"walk_retry",
+    c"walk_back_off",
+];
+
+/// What a delay point is.
+pub(super) enum Kind {
+    /// A kernel function that is watched.
+    Function(&'static Point),
+    /// The MMU notifiers of a process.
+    Notifier,
+    /// A place in [`crate::walk`], which comes by itself.
+    Walk(&'static CStr),
+}
+
 /// The number of a delay point, checked.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Number(u32);
@@ -154,21 +175,41 @@ impl Number {
         self.0 as usize
     }
 
-    /// The function, unless the point is the MMU notifiers.
+    /// What it is.
+    pub(super) fn kind(self) -> Kind {
+        let walk = self.0.checked_sub(uapi::GUPLAB_POINT_WALK);
+        match walk.and_then(|at| WALK.get(at as usize)) {
+            Some(name) => Kind::Walk(name),
+            None => FUNCTIONS
+                .get(self.index())
+                .map_or(Kind::Notifier, Kind::Function),
+        }
+    }
+
+    /// The function, if it is one.
     pub(super) fn function(self) -> Option<&'static Point> {
-        FUNCTIONS.get(self.index())
+        match self.kind() {
+            Kind::Function(point) => Some(point),
+            _ => None,
+        }
     }
 
     /// The name for people.
     pub(super) fn name(self) -> &'static CStr {
-        self.function().map_or(c"mmu_notifier", |p| p.function)
+        match self.kind() {
+            Kind::Function(point) => point.function,
+            Kind::Notifier => c"mmu_notifier",
+            Kind::Walk(name) => name,
+        }
     }
 
     /// The flags that an armed point can have: `enum guplab_delay_flag`.
     pub(super) fn flags(self) -> u32 {
-        let (whose, place) = match self.function() {
-            None => (true, true),
-            Some(point) => (
+        let (whose, place) = match self.kind() {
+            Kind::Notifier => (true, true),
+            // Only the process itself walks its memory.
+            Kind::Walk(_) => (false, true),
+            Kind::Function(point) => (
                 !matches!(point.whose, Whose::Untold),
                 !matches!(point.place, Place::Untold),
             ),

@@ -5,9 +5,11 @@
 use super::{
     point::{
         self,
+        Kind,
         Number, //
     },
-    slot, //
+    slot,
+    writers, //
 };
 use crate::{
     bindings,
@@ -26,12 +28,13 @@ use kernel::{
 impl Number {
     /// Whether it can be armed on this kernel.
     pub(super) fn exists(self) -> bool {
-        match self.function() {
+        match self.kind() {
             // SAFETY: The name is a C string.
-            Some(point) => unsafe {
+            Kind::Function(point) => unsafe {
                 bindings::guplab_function_exists(point.function.as_char_ptr())
             },
-            None => cfg!(CONFIG_MMU_NOTIFIER),
+            Kind::Notifier => cfg!(CONFIG_MMU_NOTIFIER),
+            Kind::Walk(_) => true,
         }
     }
 
@@ -95,16 +98,20 @@ unsafe extern "C" fn guplab_point_entered(
     };
     // SAFETY: The function was called with these arguments and hasn't begun.
     let call = unsafe { function.call(args) };
-    slot::enter(number, &call, ids)
+    let inside = slot::enter(number, &call, ids);
+    writers::entered(number) | inside
 }
 
-/// Called by the probe when the function returns.
+/// Called by the probe when the function returns, if [`guplab_point_entered`] said true.
 ///
 /// # Safety
 ///
 /// `ids` is what [`guplab_point_entered`] filled in for this call.
 #[no_mangle]
-unsafe extern "C" fn guplab_point_left(ids: *const u32) {
+unsafe extern "C" fn guplab_point_left(point: c_uint, ids: *const u32) {
+    if let Ok(number) = Number::try_from(point) {
+        writers::left(number);
+    }
     // SAFETY: The caller passes an array of this size.
     let ids = unsafe { &*ids.cast::<[u32; bindings::GUPLAB_POINT_WATCHERS]>() };
     for &id in ids {

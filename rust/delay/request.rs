@@ -2,7 +2,10 @@
 
 //! Requests for delay points, checked.
 
-use super::point::Number;
+use super::point::{
+    Kind,
+    Number, //
+};
 use crate::{
     range::UserRange,
     symbol::unsupported,
@@ -97,7 +100,7 @@ impl TryFrom<&guplab_delay> for Config {
         };
         Ok(Config {
             point,
-            any_task: point.function().is_none()
+            any_task: matches!(point.kind(), Kind::Notifier)
                 || request.flags & uapi::GUPLAB_DELAY_ANY_TASK != 0,
             range,
             wait_ns,

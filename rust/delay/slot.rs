@@ -10,6 +10,7 @@ use super::{
     counts::Counts,
     point::{
         Call,
+        Kind,
         Number, //
     },
     request::Config, //
@@ -110,6 +111,15 @@ fn armed(point: Number) -> impl Iterator<Item = &'static Slot> {
         bits &= bits.wrapping_sub(1);
         TABLE.get(number)
     })
+}
+
+/// Slots that are armed at a point of a walk.
+static WALKS: Atomic<i32> = Atomic::new(0);
+
+/// Whether a point of a walk is armed by anybody.
+#[inline(always)]
+pub(super) fn walks_are_watched() -> bool {
+    WALKS.load(Relaxed) != 0
 }
 
 /// Whether a point is armed by anybody.
@@ -358,6 +368,9 @@ impl Slot {
         let bit = 1 << number;
         // Only whoever holds the lock of all armed points changes it.
         let now = bits.load(Relaxed);
+        if matches!(config.point.kind(), Kind::Walk(_)) && (now & bit != 0) != shown {
+            WALKS.add(if shown { 1 } else { -1 }, Relaxed);
+        }
         bits.store(if shown { now | bit } else { now & !bit }, Release);
     }
 

@@ -432,6 +432,8 @@ struct guplab_check {
  *	maps nothing at the moment is not counted.
  * @GUPLAB_HAMMER_RANDOM: Take the batches of the range in a random order given by @seed.
  * @GUPLAB_HAMMER_STOP: End at the first mismatch.
+ * @GUPLAB_HAMMER_TIME_UNPIN: Tell @unpin_ns. The clock is read twice each time that pages are
+ *	released, which costs much where @hold is small.
  */
 enum guplab_hammer_flag {
 	GUPLAB_HAMMER_WRITE		= 1 << 0,
@@ -439,6 +441,7 @@ enum guplab_hammer_flag {
 	GUPLAB_HAMMER_CHECK_MAP		= 1 << 2,
 	GUPLAB_HAMMER_RANDOM		= 1 << 3,
 	GUPLAB_HAMMER_STOP		= 1 << 4,
+	GUPLAB_HAMMER_TIME_UNPIN	= 1 << 5,
 };
 
 /**
@@ -469,8 +472,8 @@ enum guplab_hammer_flag {
  * @hold: in: pins that are held until all of them are released by one call; 0 is 1. At most
  *	%GUPLAB_MAX_BATCH pages are held at a time.
  * @gate: in: as in &struct guplab_pin
- * @unpin_ns: out: the part of @elapsed_ns in which pages were released. The rest is pinning, if
- *	@flags asks for nothing else.
+ * @unpin_ns: out: with %GUPLAB_HAMMER_TIME_UNPIN the part of @elapsed_ns in which pages were
+ *	released. The rest is pinning, if @flags asks for nothing else.
  *
  * The loop allocates nothing, takes no lock of its own and prints nothing. A signal ends it with
  * EINTR and everything that was counted.

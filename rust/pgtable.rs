@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Page tables, read locklessly, as types.
+//!
+//! An entry is read once, into a value, and everything is asked of that value. A place in a table
+//! ([`At`]) lasts as long as what keeps the tables where they are: interrupts off, as for fast GUP
+//! (mm/gup.c), or whatever a walk has chosen instead.
+//!
+//! ```text
+//! CPU 0: walks                            CPU 1: unmaps, frees the table
+//!   local_irq_save()
+//!   pmd = READ_ONCE(*pmdp)
+//!                                           clears *pmdp
+//!                                           sends an IPI, or call_rcu()   ... waits
+//!   pte = READ_ONCE(table[i])
+//!   local_irq_restore()
+//!                                           ... frees the table
+//! ```
+
+use crate::{
+    bindings,
+    irq::IrqsOff, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    bindings::{
+        p4d_t,
+        pgd_t,
+        pmd_t,
+        pte_t,
+        pud_t, //
+    },
+    mm::MmWithUser,
+    page::PAGE_SHIFT, //
+};
+
+/// A place in a page table of some level, which is there during `'w`.
+///
+/// # Invariants
+///
+/// `ptr` was derived from an entry that was read during `'w`, for an address below the limit of
+/// user addresses, or points behind the last entry that may be read. Tables lie in the kernel's
+/// direct map, so that a read never faults; `'w` is what keeps them from being used for anything
+/// else. Where a level is folded, `ptr` points to the value of the level above.
+pub(crate) struct At<'w, E> {
+    ptr: *mut E,
+    _tables: PhantomData<&'w E>,
+}
+
+impl<E> Clone for At<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for At<'_, E> {}
+
+impl<E> At<'_, E> {
+    #[inline(always)]
+    fn new(ptr: *mut E) -> Self {
+        // INVARIANT: Each caller has got it from the kernel's `*_offset()`.
+        Self {
+            ptr,
+            _tables: PhantomData,
+        }
+    }
+
+    /// Returns the place `n` entries further. It may only be read if the table has it.
+    #[inline(always)]
+    pub(crate) fn plus(self, n: usize) -> Self {
+        Self::new(self.ptr.wrapping_add(n))
+    }
+}
+
+/// Defines what can be asked of an entry's value: functions of C that look at nothing else.
+macro_rules! questions {
+    ($entry:ident: $($(#[$doc:meta])* $name:ident = $function:ident;)*) => {
+        impl $entry {$(
+            $(#[$doc])*
+            #[inline(always)]
+            pub(crate) fn $name(self) -> bool {
+                // SAFETY: It looks at the value only.
+                unsafe { bindings::$function(self.value()) }
+            }
+        )*}
+    };
+}
+
+/// Defines where the part of a range ends that one entry of a level maps.
+macro_rules! ends {
+    ($($(#[$doc:meta])* $name:ident = $function:ident;)*) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        pub(crate) fn $name(addr: usize, end: usize) -> usize {
+            // SAFETY: It calculates.
+            unsafe { bindings::$function(addr, end) }
+        }
+    )*};
+}
+
+ends! {
+    /// Returns where the part of the range ends that the PGD entry of `addr` maps.
+    pgd_addr_end = guplab_pgd_addr_end;
+    /// The same of its P4D entry.
+    p4d_addr_end = guplab_p4d_addr_end;
+    /// The same of its PUD entry.
+    pud_addr_end = guplab_pud_addr_end;
+    /// The same of its PMD entry.
+    pmd_addr_end = guplab_pmd_addr_end;
+}
+
+/// An entry of the topmost level.
+pub(crate) struct Pgd(pgd_t);
+
+/// An entry of the level between PGD and PUD, which many machines fold.
+pub(crate) struct P4d(p4d_t);
+
+/// An entry that points to a table of PMDs, or maps memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Pud(pud_t);
+
+/// An entry that points to a table of PTEs, or maps memory.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Pmd(u64);
+
+/// An entry that maps one page.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Pte(u64);
+
+/// What keeps page tables in place as long as it lives, as well as it can.
+pub(crate) trait KeepsTables {}
+
+impl KeepsTables for IrqsOff {}
+
+impl<'w> At<'w, pgd_t> {
+    /// Returns the place of the entry for `addr`.
+    #[inline(always)]
+    pub(crate) fn of_mm(mm: &MmWithUser, addr: usize, _kept: &'w impl KeepsTables) -> Self {
+        // SAFETY: The mm has users, so it has a top-level table.
+        Self::new(unsafe { bindings::guplab_pgd_offset(mm.as_raw(), addr) })
+    }
+
+    /// Reads the entry.
+    #[inline(always)]
+    pub(crate) fn read(self) -> Pgd {
+        // SAFETY: By the type invariant it can be read.
+        Pgd(unsafe { bindings::guplab_pgdp_get(self.ptr) })
+    }
+
+    /// Returns the place below `pgd`, which was read here and points to a table.
+    #[inline(always)]
+    pub(crate) fn down<'e>(self, pgd: &'e mut Pgd, addr: usize) -> At<'e, p4d_t>
+    where
+        'w: 'e,
+    {
+        // SAFETY: `pgd` was read from here, and outlives the result.
+        At::new(unsafe { bindings::guplab_p4d_offset(self.ptr, &mut pgd.0, addr) })
+    }
+}
+
+impl Pgd {
+    /// Returns whether there is a table below.
+    #[inline(always)]
+    pub(crate) fn present(&self) -> bool {
+        // SAFETY: It looks at the value only.
+        unsafe { bindings::guplab_pgd_present(self.0) }
+    }
+}
+
+impl<'w> At<'w, p4d_t> {
+    /// Reads the entry.
+    #[inline(always)]
+    pub(crate) fn read(self) -> P4d {
+        // SAFETY: By the type invariant it can be read.
+        P4d(unsafe { bindings::guplab_p4dp_get(self.ptr) })
+    }
+
+    /// Returns the place below `p4d`, which was read here and points to a table.
+    #[inline(always)]
+    pub(crate) fn down<'e>(self, p4d: &'e mut P4d, addr: usize) -> At<'e, pud_t>
+    where
+        'w: 'e,
+    {
+        // SAFETY: `p4d` was read from here, and outlives the result.
+        At::new(unsafe { bindings::guplab_pud_offset(self.ptr, &mut p4d.0, addr) })
+    }
+}
+
+impl P4d {
+    /// Returns whether there is a table below.
+    #[inline(always)]
+    pub(crate) fn present(&self) -> bool {
+        // SAFETY: It looks at the value only.
+        unsafe { bindings::guplab_p4d_present(self.0) }
+    }
+}
+
+impl<'w> At<'w, pud_t> {
+    /// Reads the entry.
+    #[inline(always)]
+    pub(crate) fn read(self) -> Pud {
+        // SAFETY: By the type invariant it can be read.
+        Pud(unsafe { bindings::guplab_pudp_get(self.ptr) })
+    }
+
+    /// Returns the place below `pud`, which was read here and points to a table.
+    #[inline(always)]
+    pub(crate) fn down<'e>(self, pud: &'e mut Pud, addr: usize) -> At<'e, pmd_t>
+    where
+        'w: 'e,
+    {
+        // SAFETY: `pud` was read from here, and outlives the result.
+        At::new(unsafe { bindings::guplab_pmd_offset(self.ptr, &mut pud.0, addr) })
+    }
+}
+
+questions! { Pud:
+    /// Returns whether the entry is empty.
+    none = guplab_pud_none;
+    /// Returns whether the entry is present.
+    present = guplab_pud_present;
+    /// Returns whether the entry, which is present, maps memory.
+    leaf = guplab_pud_leaf;
+    /// Returns whether there is no page that could be pinned.
+    special = guplab_pud_special;
+    /// Returns whether the entry is writable.
+    write = guplab_pud_write;
+    /// Returns whether the entry is dirty.
+    dirty = guplab_pud_dirty;
+    /// Returns whether the entry was used.
+    young = guplab_pud_young;
+}
+
+impl Pud {
+    /// The entry as a number.
+    #[inline(always)]
+    pub(crate) fn value(self) -> u64 {
+        // SAFETY: It looks at the value only.
+        unsafe { bindings::guplab_pud_val(self.0) }
+    }
+
+    /// Returns whether the caller's access is permitted, for the leaf that this is.
+    #[inline(always)]
+    pub(crate) fn access_permitted(self, write: bool) -> bool {
+        // SAFETY: It looks at the value, and at this CPU's protection keys.
+        unsafe { bindings::guplab_pud_access_permitted(self.value(), write) }
+    }
+
+    /// Returns the page frame that the leaf maps at `addr`.
+    #[inline(always)]
+    pub(crate) fn pfn(self, addr: usize) -> usize {
+        // SAFETY: It looks at the value only.
+        let first = unsafe { bindings::guplab_pud_pfn(self.value()) };
+        first + pages_into(addr, bindings::GUPLAB_PUD_SIZE)
+    }
+}
+
+impl<'w> At<'w, pmd_t> {
+    /// Reads the entry.
+    #[inline(always)]
+    pub(crate) fn read(self) -> Pmd {
+        // SAFETY: By the type invariant it can be read.
+        Pmd(unsafe { bindings::guplab_pmdp_get_lockless(self.ptr) })
+    }
+
+    /// Returns the place below `pmd`, which was read here and points to a table. None where tables
+    /// of PTEs can't be reached so (CONFIG_HIGHPTE).
+    #[inline(always)]
+    pub(crate) fn down(self, pmd: Pmd, addr: usize) -> Option<At<'w, pte_t>> {
+        // SAFETY: `pmd` points to a table.
+        let ptr = unsafe { bindings::guplab_pte_offset(pmd.value(), addr) };
+        (!ptr.is_null()).then(|| At::new(ptr))
+    }
+}
+
+questions! { Pmd:
+    /// Returns whether the entry is empty.
+    none = guplab_pmd_none;
+    /// Returns whether the entry is present.
+    present = guplab_pmd_present;
+    /// Returns whether the entry, which is present, maps memory.
+    leaf = guplab_pmd_leaf;
+    /// Returns whether the leaf is PROT_NONE or a NUMA hint.
+    protnone = guplab_pmd_protnone;
+    /// Returns whether there is no page that could be pinned.
+    special = guplab_pmd_special;
+    /// Returns whether the leaf is writable.
+    write = guplab_pmd_write;
+    /// Returns whether the leaf is dirty.
+    dirty = guplab_pmd_dirty;
+    /// Returns whether the leaf was used.
+    young = guplab_pmd_young;
+    /// Returns whether the leaf has userfaultfd's bit.
+    uffd_wp = guplab_pmd_uffd_wp;
+    /// Returns whether the leaf is soft-dirty.
+    soft_dirty = guplab_pmd_soft_dirty;
+}
+
+impl Pmd {
+    /// The entry as a number.
+    #[inline(always)]
+    pub(crate) fn value(self) -> u64 {
+        self.0
+    }
+
+    /// Returns whether the caller's access is permitted, for the leaf that this is.
+    #[inline(always)]
+    pub(crate) fn access_permitted(self, write: bool) -> bool {
+        // SAFETY: It looks at the value, and at this CPU's protection keys.
+        unsafe { bindings::guplab_pmd_access_permitted(self.value(), write) }
+    }
+
+    /// Returns the page frame that the leaf maps at `addr`.
+    #[inline(always)]
+    pub(crate) fn pfn(self, addr: usize) -> usize {
+        // SAFETY: It looks at the value only.
+        let first = unsafe { bindings::guplab_pmd_pfn(self.value()) };
+        first + pages_into(addr, bindings::GUPLAB_PMD_SIZE)
+    }
+}
+
+impl At<'_, pte_t> {
+    /// Reads the entry.
+    #[inline(always)]
+    pub(crate) fn read(self) -> Pte {
+        // SAFETY: By the type invariant it can be read.
+        Pte(unsafe { bindings::guplab_ptep_get_lockless(self.ptr) })
+    }
+}
+
+questions! { Pte:
+    /// Returns whether the entry is empty.
+    none = guplab_pte_none;
+    /// Returns whether the entry is present.
+    present = guplab_pte_present;
+    /// Returns whether the entry is PROT_NONE or a NUMA hint.
+    protnone = guplab_pte_protnone;
+    /// Returns whether there is no page that could be pinned.
+    special = guplab_pte_special;
+    /// Returns whether the entry is writable.
+    write = guplab_pte_write;
+    /// Returns whether the entry is dirty.
+    dirty = guplab_pte_dirty;
+    /// Returns whether the entry was used.
+    young = guplab_pte_young;
+    /// Returns whether the entry has userfaultfd's bit.
+    uffd_wp = guplab_pte_uffd_wp;
+    /// Returns whether the entry is soft-dirty.
+    soft_dirty = guplab_pte_soft_dirty;
+}
+
+impl Pte {
+    /// The entry as a number.
+    #[inline(always)]
+    pub(crate) fn value(self) -> u64 {
+        self.0
+    }
+
+    /// Returns whether the caller's access is permitted.
+    #[inline(always)]
+    pub(crate) fn access_permitted(self, write: bool) -> bool {
+        // SAFETY: It looks at the value, and at this CPU's protection keys.
+        unsafe { bindings::guplab_pte_access_permitted(self.value(), write) }
+    }
+
+    /// Returns the page frame that the entry maps.
+    #[inline(always)]
+    pub(crate) fn pfn(self) -> usize {
+        // SAFETY: It looks at the value only.
+        unsafe { bindings::guplab_pte_pfn(self.value()) }
+    }
+
+    /// Returns the entry without what the MMU sets by itself (young, dirty), and without
+    /// soft-dirty: two of these are equal if they map the same page with the same rights.
+    #[inline(always)]
+    pub(crate) fn untouched(self) -> Self {
+        // SAFETY: It looks at the value only.
+        Self(unsafe { bindings::guplab_pte_untouched(self.value()) })
+    }
+
+    /// Returns the entry that maps the next page with the same rights.
+    #[inline(always)]
+    pub(crate) fn next_pfn(self) -> Self {
+        // SAFETY: It looks at the value only.
+        Self(unsafe { bindings::guplab_pte_next_pfn(self.value()) })
+    }
+}
+
+/// Returns how many pages `addr` is into an entry that maps `size` bytes.
+#[inline(always)]
+fn pages_into(addr: usize, size: usize) -> usize {
+    (addr & (size - 1)) >> PAGE_SHIFT
+}
+
+#[kernel::macros::kunit_tests(guplab_pgtable)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_huge_entry_maps_page_after_page() {
+        let size = 512 << PAGE_SHIFT;
+        assert_eq!(pages_into(0, size), 0);
+        assert_eq!(pages_into(size + (3 << PAGE_SHIFT), size), 3);
+        assert_eq!(pages_into(size - 1, size), 511);
+    }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The walker: lockless get_user_pages_fast(), in Rust, on the real page tables.
+//!
+//! It does what gup_fast() in mm/gup.c does, step by step, so that a page it pinned is like any
+//! other that is pinned. Every protective step can be left out ([`protocol`]), and what keeps the
+//! page tables in place can be chosen ([`exclusion`]). The levels are in [`levels`], PTEs in
+//! [`ptes`], and what is taken on the strength of an entry is a [`grab::Grabbed`].
+
+use crate::{
+    bindings,
+    delay,
+    pin::Slot,
+    range::UserRange,
+    session::Account,
+    trace,
+    uapi, //
+};
+use kernel::{
+    bindings::page,
+    mm::MmWithUser,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
+};
+
+pub(crate) mod exclusion;
+mod explain;
+mod folio;
+mod grab;
+mod levels;
+mod protocol;
+mod ptes;
+mod stop;
+
+pub(crate) use explain::Explain;
+pub(crate) use protocol::{
+    unsafe_walks,
+    Protocol, //
+};
+pub(crate) use stop::Stop;
+
+use grab::{
+    Acquired,
+    Grabbed, //
+};
+use protocol::{
+    Steps,
+    Stock, //
+};
+use stop::{
+    stop,
+    Counts,
+    Walked, //
+};
+
+/// What a walk is to take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    /// Pins (`FOLL_PIN`), not references (`FOLL_GET`).
+    pub(crate) pin: bool,
+    /// `FOLL_WRITE`
+    pub(crate) write: bool,
+    /// `FOLL_LONGTERM`
+    pub(crate) longterm: bool,
+}
+
+/// How a session walks, and how its walks ended.
+pub(crate) struct Walks {
+    protocol: Atomic<u64>,
+    counts: Counts,
+}
+
+impl Walks {
+    /// Returns the stock protocol, and nothing counted.
+    pub(crate) const fn new() -> Self {
+        Self {
+            protocol: Atomic::new(0),
+            counts: Counts::new(),
+        }
+    }
+
+    /// Has walks that begin from now on use `protocol`.
+    pub(crate) fn set(&self, protocol: Protocol) {
+        self.protocol.store(protocol.pack(), Relaxed);
+    }
+
+    /// Tells how walks work and what was counted.
+    pub(crate) fn fill(&self, out: &mut uapi::guplab_walk) {
+        Protocol::unpack(self.protocol.load(Relaxed)).fill(out);
+        self.counts.fill(out);
+    }
+}
+
+/// Takes the pages of `range`, from the first on as far as that goes without a lock. Returns how
+/// many were taken, into the first `slots`, of which there are enough. `mm` is the caller's.
+pub(crate) fn walk(
+    mm: &MmWithUser,
+    range: UserRange,
+    want: Want,
+    account: &Account,
+    slots: &mut [Slot],
+) -> usize {
+    let walks = &account.walks;
+    let protocol = Protocol::unpack(walks.protocol.load(Relaxed));
+    let watched = delay::walks_are_watched() || trace::walks_are_traced();
+    let (taken, stop) = match protocol {
+        Protocol::STOCK if !watched => Walk::new(mm, want, Stock::<false>, walks, slots).run(range),
+        Protocol::SINGLY if !watched => Walk::new(mm, want, Stock::<true>, walks, slots).run(range),
+        _ => {
+            if protocol.is_unsafe() {
+                account.count(|c| &c.unsafe_walks, 1);
+            }
+            let (taken, stop) = Walk::new(mm, want, protocol, walks, slots).run(range);
+            trace::walk(range, protocol, taken, stop);
+            (taken, stop)
+        }
+    };
+    if let Some(stop) = stop {
+        walks.counts.stop(stop);
+        account.count(|c| &c.walk_stops, 1);
+    }
+    taken
+}
+
+/// One walk.
+struct Walk<'a, S: Steps> {
+    mm: &'a MmWithUser,
+    want: Want,
+    steps: S,
+    counts: &'a Counts,
+    slots: &'a mut [Slot],
+    /// Pages that were taken, into the first slots.
+    taken: usize,
+    acquired: Acquired,
+}
+
+impl<'a, S: Steps> Walk<'a, S> {
+    #[inline(always)]
+    fn new(
+        mm: &'a MmWithUser,
+        want: Want,
+        steps: S,
+        walks: &'a Walks,
+        slots: &'a mut [Slot],
+    ) -> Self {
+        Self {
+            mm,
+            want,
+            steps,
+            counts: &walks.counts,
+            slots,
+            taken: 0,
+            acquired: Acquired::none(),
+        }
+    }
+
+    /// Walks. Returns how many pages were taken, and what ended that early.
+    #[inline(never)]
+    fn run(mut self, range: UserRange) -> (usize, Option<Stop>) {
+        let ended = self.walk(range);
+        (self.taken, ended.err())
+    }
+
+    /// gup_fast() of mm/gup.c, with what gup_fast_fallback() does before it.
+    ///
+    /// ```text
+    /// CPU 0                                   CPU 1: fork(), copy_page_range()
+    ///   seq = write_protect_seq, even
+    ///   entry = READ_ONCE(), writable
+    ///                                           write_protect_seq++, odd
+    ///                                           is the folio pinned? No: it is shared
+    ///   the folio is pinned
+    ///   the entry is the same
+    ///                                           write-protects the entry
+    ///   write_protect_seq is another
+    ///   gives everything back
+    /// ```
+    #[inline(always)]
+    fn walk(&mut self, range: UserRange) -> Walked {
+        let raw = self.mm.as_raw();
+        // SAFETY: It calculates.
+        if !unsafe { bindings::guplab_gup_fast_permitted(range.addr(), range.end()) } {
+            return Err(Stop::before(uapi::GUPLAB_STOP_LIMIT));
+        }
+        if self.want.pin && self.steps.takes(uapi::GUPLAB_STEP_HAS_PINNED) {
+            // SAFETY: The mm has users.
+            unsafe { bindings::guplab_mm_set_has_pinned(raw) };
+        }
+        let watches_fork = self.want.pin && self.steps.takes(uapi::GUPLAB_STEP_SEQCOUNT);
+        let mut seq = 0;
+        if watches_fork {
+            // SAFETY: As above.
+            seq = unsafe { bindings::guplab_write_protect_seq(raw) };
+            if seq % 2 != 0 {
+                return Err(Stop::before(uapi::GUPLAB_STOP_FORK));
+            }
+        }
+
+        let excluded = self.steps.exclude();
+        let inside = self.enter(uapi::GUPLAB_POINT_WALK, range.addr());
+        let ended = self.pgds(range.addr(), range.end(), &excluded);
+        self.steps.leave(inside);
+        drop(excluded);
+
+        self.acquired.tell();
+        let inside = self.enter(uapi::GUPLAB_POINT_WALK_RETRY, range.addr());
+        // SAFETY: As above.
+        let forked = watches_fork && unsafe { bindings::guplab_write_protect_retry(raw, seq) };
+        self.steps.leave(inside);
+        if forked {
+            self.give_back(range.addr());
+            return Err(Stop::before(uapi::GUPLAB_STOP_FORKED));
+        }
+        ended
+    }
+
+    /// Comes to a delay point.
+    #[inline(always)]
+    fn enter(&self, point: u32, addr: usize) -> S::Inside {
+        self.steps.enter(point, self.mm.as_raw(), addr)
+    }
+
+    /// Gives back what was grabbed, for a reason.
+    #[cold]
+    fn back_off<T>(&self, grabbed: Grabbed, reason: u32, level: u32, addr: usize) -> Walked<T> {
+        let inside = self.enter(uapi::GUPLAB_POINT_WALK_BACK_OFF, addr);
+        drop(grabbed);
+        self.steps.leave(inside);
+        stop(reason, level)
+    }
+
+    /// Gives back everything that was taken.
+    #[cold]
+    fn give_back(&mut self, addr: usize) {
+        let inside = self.enter(uapi::GUPLAB_POINT_WALK_BACK_OFF, addr);
+        for &page in self.slots.iter().take(self.taken) {
+            // SAFETY: It was taken, and nobody gets to know it.
+            drop(unsafe { Grabbed::again(page, self.want.pin) }.released());
+        }
+        self.taken = 0;
+        self.steps.leave(inside);
+    }
+
+    /// Takes `pages` pages from `page` on, of what was grabbed.
+    #[inline(always)]
+    fn take(&mut self, grabbed: Grabbed, page: *mut page, pages: usize) {
+        folio::set_referenced(grabbed.folio());
+        let free = self.slots.iter_mut().skip(self.taken);
+        for (index, slot) in free.take(pages).enumerate() {
+            *slot = page.wrapping_add(index);
+        }
+        self.taken += pages;
+        self.acquired.add(&grabbed.keep(pages));
+    }
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The levels of a walk above the PTEs: gup_fast_pgd_range() down to gup_fast_pmd_range(), and what
+//! a PUD or a PMD maps itself.
+
+use super::{
+    folio,
+    grab::{
+        Grabbed,
+        Refs, //
+    },
+    protocol::Steps,
+    stop::{
+        stop,
+        Walked, //
+    },
+    Walk,
+    Want, //
+};
+use crate::{
+    bindings,
+    pgtable::{
+        p4d_addr_end,
+        pgd_addr_end,
+        pmd_addr_end,
+        pud_addr_end,
+        At,
+        Pmd,
+        Pud, //
+    },
+    trace,
+    uapi, //
+};
+use kernel::{
+    bindings::{
+        p4d_t,
+        page,
+        pgd_t,
+        pmd_t,
+        pud_t, //
+    },
+    page::PAGE_SHIFT, //
+};
+
+/// A PUD or a PMD that maps memory.
+pub(super) trait LeafEntry: Copy {
+    /// `enum guplab_level`
+    const LEVEL: u32;
+    fn protnone(self) -> bool;
+    fn permits(self, write: bool) -> bool;
+    fn special(self) -> bool;
+    fn writable(self) -> bool;
+    fn pfn(self, addr: usize) -> usize;
+}
+
+impl LeafEntry for Pud {
+    const LEVEL: u32 = uapi::GUPLAB_LEVEL_PUD;
+
+    fn protnone(self) -> bool {
+        // No NUMA hints, nor PROT_NONE, are made at this level.
+        false
+    }
+
+    fn permits(self, write: bool) -> bool {
+        self.access_permitted(write)
+    }
+
+    fn special(self) -> bool {
+        Pud::special(self)
+    }
+
+    fn writable(self) -> bool {
+        self.write()
+    }
+
+    fn pfn(self, addr: usize) -> usize {
+        Pud::pfn(self, addr)
+    }
+}
+
+impl LeafEntry for Pmd {
+    const LEVEL: u32 = uapi::GUPLAB_LEVEL_PMD;
+
+    #[inline(always)]
+    fn protnone(self) -> bool {
+        Pmd::protnone(self)
+    }
+
+    #[inline(always)]
+    fn permits(self, write: bool) -> bool {
+        self.access_permitted(write)
+    }
+
+    #[inline(always)]
+    fn special(self) -> bool {
+        Pmd::special(self)
+    }
+
+    #[inline(always)]
+    fn writable(self) -> bool {
+        self.write()
+    }
+
+    #[inline(always)]
+    fn pfn(self, addr: usize) -> usize {
+        Pmd::pfn(self, addr)
+    }
+}
+
+/// Returns the `struct page` that a leaf maps at `addr`, if the leaf alone doesn't refuse it.
+#[inline(always)]
+pub(super) fn page_of_leaf<L: LeafEntry>(
+    leaf: L,
+    addr: usize,
+    want: Want,
+    steps: impl Steps,
+) -> Walked<*mut page> {
+    if steps.takes(uapi::GUPLAB_STEP_PROTNONE) && leaf.protnone() {
+        return stop(uapi::GUPLAB_STOP_PROTNONE, L::LEVEL);
+    }
+    if steps.takes(uapi::GUPLAB_STEP_PERMISSION) && !leaf.permits(want.write) {
+        return stop(uapi::GUPLAB_STOP_PERMISSION, L::LEVEL);
+    }
+    if leaf.special() {
+        return stop(uapi::GUPLAB_STOP_SPECIAL, L::LEVEL);
+    }
+    // SAFETY: The leaf isn't special, so there is a `struct page` (vm_normal_page_pmd()).
+    Ok(unsafe { bindings::guplab_pfn_to_page(leaf.pfn(addr)) })
+}
+
+impl<S: Steps> Walk<'_, S> {
+    pub(super) fn pgds(&mut self, mut addr: usize, end: usize, kept: &S::Excluded) -> Walked {
+        let mut pgdp = At::<pgd_t>::of_mm(self.mm, addr, kept);
+        while addr != end {
+            let next = pgd_addr_end(addr, end);
+            let mut pgd = pgdp.read();
+            if !pgd.present() {
+                return stop(uapi::GUPLAB_STOP_EMPTY, uapi::GUPLAB_LEVEL_TOP);
+            }
+            self.p4ds(pgdp.down(&mut pgd, addr), addr, next)?;
+            pgdp = pgdp.plus(1);
+            addr = next;
+        }
+        Ok(())
+    }
+
+    fn p4ds(&mut self, mut p4dp: At<'_, p4d_t>, mut addr: usize, end: usize) -> Walked {
+        while addr != end {
+            let next = p4d_addr_end(addr, end);
+            let mut p4d = p4dp.read();
+            if !p4d.present() {
+                return stop(uapi::GUPLAB_STOP_EMPTY, uapi::GUPLAB_LEVEL_TOP);
+            }
+            self.puds(p4dp.down(&mut p4d, addr), addr, next)?;
+            p4dp = p4dp.plus(1);
+            addr = next;
+        }
+        Ok(())
+    }
+
+    fn puds(&mut self, mut pudp: At<'_, pud_t>, mut addr: usize, end: usize) -> Walked {
+        while addr != end {
+            let next = pud_addr_end(addr, end);
+            let mut pud = pudp.read();
+            self.trace(uapi::GUPLAB_LEVEL_PUD, addr, pud.value());
+            if !pud.present() {
+                return stop(absence(pud.none()), uapi::GUPLAB_LEVEL_PUD);
+            }
+            if pud.leaf() {
+                let same = || pudp.read().value() == pud.value();
+                self.leaf(pud, addr, next, same)?;
+            } else {
+                self.pmds(pudp.down(&mut pud, addr), addr, next)?;
+            }
+            pudp = pudp.plus(1);
+            addr = next;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn pmds(&mut self, mut pmdp: At<'_, pmd_t>, mut addr: usize, end: usize) -> Walked {
+        while addr != end {
+            let next = pmd_addr_end(addr, end);
+            let pmd = pmdp.read();
+            self.trace(uapi::GUPLAB_LEVEL_PMD, addr, pmd.value());
+            if !pmd.present() {
+                return stop(absence(pmd.none()), uapi::GUPLAB_LEVEL_PMD);
+            }
+            if pmd.leaf() {
+                self.leaf(pmd, addr, next, || pmdp.read() == pmd)?;
+            } else {
+                let inside = self.enter(uapi::GUPLAB_POINT_WALK_TABLE, addr);
+                let walked = self.ptes(pmdp, pmd, addr, next);
+                self.steps.leave(inside);
+                walked?;
+            }
+            pmdp = pmdp.plus(1);
+            addr = next;
+        }
+        Ok(())
+    }
+
+    /// gup_fast_pmd_leaf(), gup_fast_pud_leaf(): what a leaf maps from `addr` to `end`. `same` reads
+    /// it again.
+    #[inline(always)]
+    fn leaf<L: LeafEntry>(
+        &mut self,
+        leaf: L,
+        addr: usize,
+        end: usize,
+        same: impl FnOnce() -> bool,
+    ) -> Walked {
+        let page = page_of_leaf(leaf, addr, self.want, self.steps)?;
+        let pages = (end - addr) >> PAGE_SHIFT;
+
+        let inside = self.enter(uapi::GUPLAB_POINT_WALK_GRAB, addr);
+        let refs = Refs::Leaf(pages);
+        let grabbed = Grabbed::new(page, refs, self.want, self.steps, self.counts);
+        self.steps.leave(inside);
+        let grabbed = match grabbed {
+            Ok(grabbed) => grabbed,
+            Err(reason) => return stop(reason, L::LEVEL),
+        };
+
+        let inside = self.enter(uapi::GUPLAB_POINT_WALK_RECHECK, addr);
+        let is_same = !self.steps.takes(uapi::GUPLAB_STEP_LEAF_RECHECK) || same();
+        self.steps.leave(inside);
+        if !is_same {
+            return self.back_off(grabbed, uapi::GUPLAB_STOP_CHANGED, L::LEVEL, addr);
+        }
+        match self.good(&grabbed, page, pages, leaf.writable(), true, addr) {
+            Ok(_) => {
+                self.take(grabbed, page, pages);
+                Ok(())
+            }
+            Err(reason) => self.back_off(grabbed, reason, L::LEVEL, addr),
+        }
+    }
+
+    /// Asks the folio whether the pages may be taken, and returns how many; or why not even one.
+    #[inline(always)]
+    pub(super) fn good(
+        &self,
+        grabbed: &Grabbed,
+        page: *mut page,
+        pages: usize,
+        writable: bool,
+        head: bool,
+        addr: usize,
+    ) -> Result<usize, u32> {
+        let folio = grabbed.folio();
+        let checks_files = self.steps.takes(uapi::GUPLAB_STEP_FILE_LONGTERM);
+        if checks_files && !folio::allowed(folio, self.want) {
+            return Err(uapi::GUPLAB_STOP_FILE);
+        }
+        let inside = self.enter(uapi::GUPLAB_POINT_WALK_UNSHARE, addr);
+        let unshares = !writable && self.steps.takes(uapi::GUPLAB_STEP_UNSHARE);
+        let good = match unshares {
+            true => folio::exclusive(folio, page, pages, self.want, head),
+            false => pages,
+        };
+        self.steps.leave(inside);
+        if good == 0 {
+            return Err(uapi::GUPLAB_STOP_UNSHARE);
+        }
+        if !folio::make_accessible(folio, self.want) {
+            return Err(uapi::GUPLAB_STOP_PLACEMENT);
+        }
+        Ok(good)
+    }
+
+    /// Has an entry that was read go to the trace.
+    #[inline(always)]
+    pub(super) fn trace(&self, level: u32, addr: usize, entry: u64) {
+        if self.steps.traces() {
+            trace::walk_entry(level, addr, entry);
+        }
+    }
+}
+
+/// Why an entry that isn't present ends the walk.
+pub(super) fn absence(none: bool) -> u32 {
+    if none {
+        uapi::GUPLAB_STOP_EMPTY
+    } else {
+        uapi::GUPLAB_STOP_NONPRESENT
+    }
+}
