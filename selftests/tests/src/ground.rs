@@ -202,6 +202,26 @@ impl Ground {
         self.call(sys::GUPLAB_IOC_HINT, &mut request)
     }
 
+    /// WALK.
+    pub fn walk(&self, op: u32, spoil: impl FnOnce(&mut sys::guplab_walk)) -> Result<()> {
+        let mut request = sys::guplab_walk {
+            op,
+            ..Default::default()
+        };
+        spoil(&mut request);
+        self.call(sys::GUPLAB_IOC_WALK, &mut request)
+    }
+
+    /// EXPLAIN.
+    pub fn explain(&self, spoil: impl FnOnce(&mut sys::guplab_explain)) -> Result<()> {
+        let mut request = sys::guplab_explain {
+            addr: self.mapping.addr() as u64,
+            ..Default::default()
+        };
+        spoil(&mut request);
+        self.call(sys::GUPLAB_IOC_EXPLAIN, &mut request)
+    }
+
     /// DELAY. Returns the name of what was armed.
     pub fn delay(&self, op: u32, spoil: impl FnOnce(&mut sys::guplab_delay)) -> Result<u32> {
         let mut request = sys::guplab_delay {

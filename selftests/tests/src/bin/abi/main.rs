@@ -8,6 +8,7 @@ mod numbers;
 mod pins;
 mod points;
 mod rights;
+mod walks;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,9 @@ fn main() -> ExitCode {
         commands::STATS,
         delays::MALFORMED,
         hints::HINT,
+        walks::WAYS,
+        walks::PROTOCOLS,
+        walks::EXPLAIN,
     ]
     .into_iter()
     .flatten()
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
     .collect();
     tests.extend(delays::tests());
     tests.extend(points::tests());
+    tests.extend(walks::tests());
     tests.extend(rights::tests());
     run_all(&tests)
 }

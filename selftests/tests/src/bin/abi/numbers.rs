@@ -15,7 +15,7 @@ const ONE_BYTE: u32 = 1 << 16;
 
 /// A request larger than any, so that a command of a wrong size finds memory.
 fn call(ground: &guplab_tests::ground::Ground, number: u32) -> guplab::Result<()> {
-    ground.call(number, &mut [0u64; 64])
+    ground.call(number, &mut [0u64; 128])
 }
 
 /// The cases.
@@ -31,7 +31,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     ("number 0", Some(Errno::NOTTY), |g| call(g, 0)),
     ("unknown number", Some(Errno::NOTTY), |g| {
-        call(g, sys::GUPLAB_IOC_HINT + 1)
+        call(g, sys::GUPLAB_IOC_EXPLAIN + 1)
     }),
     ("number before the first", Some(Errno::NOTTY), |g| {
         call(g, sys::GUPLAB_IOC_INFO - 1)
@@ -53,6 +53,12 @@ pub(crate) const CASES: &[Case] = &[
     }),
     ("delay that only writes", Some(Errno::NOTTY), |g| {
         call(g, sys::GUPLAB_IOC_DELAY & !DIRECTION | WRITE)
+    }),
+    ("walk of a smaller size", Some(Errno::NOTTY), |g| {
+        call(g, sys::GUPLAB_IOC_WALK - 8 * ONE_BYTE)
+    }),
+    ("explain that only writes", Some(Errno::NOTTY), |g| {
+        call(g, sys::GUPLAB_IOC_EXPLAIN & !DIRECTION | WRITE)
     }),
     ("pin that only reads", Some(Errno::NOTTY), |g| {
         call(g, sys::GUPLAB_IOC_PIN & !DIRECTION | READ)

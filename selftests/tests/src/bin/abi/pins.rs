@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! PIN, UNPIN and DMA.
 
-use guplab::{Errno, sys};
+use guplab::{Errno, Way, sys};
 use guplab_tests::ground::{KERNEL_ADDRESS, PINNED};
 
 use crate::Case;
@@ -81,7 +81,7 @@ pub(crate) const PIN: &[Case] = &[
         |g| g.pin(|r| (r.addr, r.flags) = (r.addr - 4096, NOFAULT)),
     ),
     ("pin by an unknown way", Some(Errno::INVAL), |g| {
-        g.pin_by(5, 0)
+        g.pin_by(Way::ALL.len() as u32, 0)
     }),
     ("pin by way ~0", Some(Errno::INVAL), |g| {
         g.pin_by(u32::MAX, 0)

@@ -53,6 +53,33 @@ pub(crate) fn tests() -> Vec<Test> {
                 asked => asked.map(|_| ()),
             })
         }),
+        Test::new("a walk as safe as fast GUP needs no capability", || {
+            without_rights(None, |g| {
+                let set = sys::GUPLAB_WALK_SET;
+                g.walk(set, |_| ())
+                    .and_then(|()| g.walk(set, |r| r.flags = sys::GUPLAB_WALK_SINGLY))
+                    .and_then(|()| g.walk(sys::GUPLAB_WALK_GET, |_| ()))
+                    .and_then(|()| g.pin_by(sys::GUPLAB_WAY_WALK, sys::GUPLAB_PIN_WRITE))
+            })
+        }),
+        Test::new("leaving out a step needs a capability", || {
+            without_rights(Some(Errno::PERM), |g| {
+                let set = sys::GUPLAB_WALK_SET;
+                g.walk(set, |r| r.steps_off = sys::GUPLAB_STEP_PROTNONE)
+            })
+        }),
+        Test::new("another exclusion needs a capability", || {
+            without_rights(Some(Errno::PERM), |g| {
+                let set = sys::GUPLAB_WALK_SET;
+                g.walk(set, |r| r.exclusion = sys::GUPLAB_EXCLUSION_RCU)
+            })
+        }),
+        Test::new("explaining own memory needs no capability", || {
+            without_rights(None, |g| g.explain(|_| ()))
+        }),
+        Test::new("explaining of a pid needs a capability", || {
+            without_rights(Some(Errno::PERM), |g| g.explain(|r| r.pid = 1))
+        }),
         Test::new("a kernel thread has no memory", kernel_thread),
         Test::new("a pin can be short", short_pin),
         Test::new("a pin whose reply is lost is released", lost_reply),
