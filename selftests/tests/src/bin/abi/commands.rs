@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! INSPECT, CHECK, HAMMER, COLLAPSE and STATS.
 
-use guplab::{Errno, Result, sys};
+use guplab::{Errno, Result, Way, sys};
 use guplab_tests::ground::{Ground, KERNEL_ADDRESS, PINNED};
 
 use crate::Case;
@@ -227,7 +227,7 @@ pub(crate) const HAMMER: &[Case] = &[
         g.hammer(|r| r.way = sys::GUPLAB_WAY_PIN_REMOTE)
     }),
     ("hammer by an unknown way", Some(Errno::INVAL), |g| {
-        g.hammer(|r| r.way = 5)
+        g.hammer(|r| r.way = Way::ALL.len() as u32)
     }),
     ("hammer longterm", Some(Errno::INVAL), |g| {
         g.hammer(|r| r.pin_flags |= sys::GUPLAB_PIN_LONGTERM)
@@ -239,7 +239,7 @@ pub(crate) const HAMMER: &[Case] = &[
         g.hammer(|r| r.pin_flags |= 1 << 31)
     }),
     ("hammer with an unknown flag", Some(Errno::INVAL), |g| {
-        g.hammer(|r| r.flags |= 1 << 5)
+        g.hammer(|r| r.flags |= 1 << 6)
     }),
     ("hammer with an unknown gate", Some(Errno::NOENT), |g| {
         g.hammer(|r| r.gate = 64)

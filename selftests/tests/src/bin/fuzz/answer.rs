@@ -157,7 +157,7 @@ fn bad_hammer(r: &sys::guplab_hammer) -> bool {
         || bad_mode(r.way, r.pin_flags)
         || r.way == sys::GUPLAB_WAY_PIN_REMOTE
         || r.pin_flags & sys::GUPLAB_PIN_LONGTERM != 0
-        || r.flags >= 1 << 5
+        || r.flags >= 1 << 6
         || !(1..=r.nr_pages).contains(&r.batch)
         || u64::from(r.batch) * u64::from(r.hold.max(1)) > sys::GUPLAB_MAX_BATCH.into()
         || r.offset % 8 != 0

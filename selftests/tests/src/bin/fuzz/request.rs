@@ -196,7 +196,7 @@ impl Ingredients<'_> {
         if !one_in(rng, 8) {
             pin_flags &= !sys::GUPLAB_PIN_LONGTERM;
         }
-        let mut flags = rng.u32(0..32);
+        let mut flags = rng.u32(0..64);
         if pin_flags & sys::GUPLAB_PIN_WRITE == 0 || flags & sys::GUPLAB_HAMMER_WRITE == 0 {
             flags &= !HAMMER_WORK;
         }
@@ -361,7 +361,7 @@ impl Request {
                 2 => r.batch = [0, r.nr_pages + 1, u32::MAX][rng.usize(0..3)],
                 3 => r.way = rng.u32(WAYS..),
                 4 => r.pin_flags |= unknown(rng, 7),
-                5 => r.flags |= unknown(rng, 5),
+                5 => r.flags |= unknown(rng, 6),
                 6 => r.offset = [4, 4096, u32::MAX - 7][rng.usize(0..3)],
                 7 => r.seed = rng.u64(..),
                 8 => (r.max_calls, r.max_ns) = (0, 0),
