@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a thread did, step by step.
 
+mod walk;
+
 use guplab::Event;
 use guplab::trace::LOST;
 use serde::Serialize;
@@ -150,6 +152,8 @@ pub(crate) fn steps(event: &Event, base: Option<u64>) -> Vec<Step> {
                 _ => step,
             }]
         }
+        "guplab_walk_entry" => vec![walk::entry(event, &addr())],
+        "guplab_walk" => vec![walk::end(event, &addr())],
         "guplab_unpin" => {
             let call = format!("unpin({}, {})", addr(), field("nr_pages"));
             vec![point(call).note(format!("pfn {}", field("pfn")))]
