@@ -63,7 +63,7 @@
 #define GUPLAB_MAX_HANDLES	(1U << 20)	/* pins held by one session */
 #define GUPLAB_MAX_INSPECT	512U		/* pages in one INSPECT */
 #define GUPLAB_MAX_DMA		(1U << 20)	/* bytes in one DMA */
-#define GUPLAB_MAX_BATCH	(1U << 14)	/* pages that HAMMER holds at a time */
+#define GUPLAB_MAX_BATCH	(1U << 20)	/* pages that HAMMER holds at a time */
 #define GUPLAB_MAX_NS		60000000000ULL	/* nanoseconds in one HAMMER */
 #define GUPLAB_MAX_COLLAPSE	(1UL << 30)	/* bytes in one COLLAPSE */
 #define GUPLAB_MAX_HINT		(1UL << 30)	/* bytes in one HINT */

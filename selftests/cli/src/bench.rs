@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `guplab bench`: HAMMER against gup_test, on the same mapping and in turns.
 
+mod walker;
+
 use std::io::Write;
 
 use anyhow::Context;
@@ -36,10 +38,13 @@ impl Unpin {
     fn hold(self, batch: u32) -> u32 {
         match self {
             Unpin::Each => 1,
-            Unpin::Many => sys::GUPLAB_MAX_BATCH / batch,
+            Unpin::Many => HELD_PAGES / batch,
         }
     }
 }
+
+/// Pages that are held until they are released together.
+const HELD_PAGES: u32 = 1 << 14;
 
 const KINDS: [Kind; 2] = [Kind::Anon4k, Kind::AnonThp];
 
@@ -52,6 +57,10 @@ struct Spread {
 }
 
 impl Spread {
+    fn ratio_of_medians(&self, other: &Spread) -> f64 {
+        self.median / other.median
+    }
+
     fn of(mut figures: Vec<f64>) -> Option<Spread> {
         figures.sort_by(f64::total_cmp);
         let (&min, &max) = (figures.first()?, figures.last()?);
@@ -89,6 +98,9 @@ struct Comparison {
 
 /// Measures, and returns the exit code.
 pub(crate) fn bench(args: &BenchArgs, out: &mut impl Write) -> anyhow::Result<u8> {
+    if args.walker {
+        return walker::bench(args, out);
+    }
     let session = Session::open()?;
     let gup_test = GupTest::open()?;
     let pmds = ((args.megabytes << 20) as usize / session.pmd_size()).max(1);
@@ -165,7 +177,7 @@ fn compare(
         unpin,
         hammer,
         gup_test,
-        ratio: hammer.median / gup_test.median,
+        ratio: hammer.ratio_of_medians(&gup_test),
     })
 }
 

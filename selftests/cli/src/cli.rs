@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use guplab::Kind;
 use guplab::Protocol;
 use guplab::walk::{Exclusion, Steps};
 use guplab_experiments::Family;
@@ -282,9 +283,27 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", default_value = "7",
           value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) repeats: u64,
+    /// Compare guplab's own walk with pin_user_pages_fast() instead, both in HAMMER
+    #[arg(long)]
+    pub(crate) walker: bool,
+    /// With --walker: the mapping kinds to measure; all if not given
+    #[arg(long, value_name = "KIND", value_parser = kind, requires = "walker")]
+    pub(crate) kinds: Vec<Kind>,
+    /// With --walker: pages in each call; several sizes if not given
+    #[arg(long, value_name = "N", value_delimiter = ',', requires = "walker",
+          value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) pages: Vec<u32>,
     /// Write one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    let named = |kind: &Kind| kind.name() == text;
+    Kind::ALL.into_iter().find(named).ok_or_else(|| {
+        let names = Kind::ALL.map(Kind::name).join(" ");
+        format!("the mapping kinds are: {names}")
+    })
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
