@@ -290,7 +290,7 @@ fn call(
 }
 
 /// Walks, and leaves to the slow path what that could not take, as gup_fast_fallback() does.
-#[inline]
+#[inline(always)]
 fn call_walk(
     mm: &MmWithUser,
     range: UserRange,

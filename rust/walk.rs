@@ -16,6 +16,7 @@ use crate::{
     trace,
     uapi, //
 };
+use core::mem;
 use kernel::{
     bindings::page,
     mm::MmWithUser,
@@ -47,7 +48,9 @@ use grab::{
 };
 use protocol::{
     Steps,
-    Stock, //
+    STOCK,
+    STOCK_ONE,
+    STOCK_SINGLY, //
 };
 use stop::{
     stop,
@@ -103,16 +106,20 @@ pub(crate) fn walk(
     slots: &mut [Slot],
 ) -> usize {
     let walks = &account.walks;
-    let protocol = Protocol::unpack(walks.protocol.load(Relaxed));
+    let packed = walks.protocol.load(Relaxed);
     let watched = delay::walks_are_watched() || trace::walks_are_traced();
-    let (taken, stop) = match protocol {
-        Protocol::STOCK if !watched => Walk::new(mm, want, Stock::<false>, walks, slots).run(range),
-        Protocol::SINGLY if !watched => Walk::new(mm, want, Stock::<true>, walks, slots).run(range),
+    let (taken, stop) = match packed {
+        Protocol::STOCK_PACKED if !watched && range.nr_pages() == 1 => {
+            run(mm, range, want, STOCK_ONE, walks, slots)
+        }
+        Protocol::STOCK_PACKED if !watched => run(mm, range, want, STOCK, walks, slots),
+        Protocol::SINGLY_PACKED if !watched => run(mm, range, want, STOCK_SINGLY, walks, slots),
         _ => {
+            let protocol = Protocol::unpack(packed);
             if protocol.is_unsafe() {
                 account.count(|c| &c.unsafe_walks, 1);
             }
-            let (taken, stop) = Walk::new(mm, want, protocol, walks, slots).run(range);
+            let (taken, stop) = run(mm, range, want, protocol, walks, slots);
             trace::walk(range, protocol, taken, stop);
             (taken, stop)
         }
@@ -136,33 +143,31 @@ struct Walk<'a, S: Steps> {
     acquired: Acquired,
 }
 
-impl<'a, S: Steps> Walk<'a, S> {
-    #[inline(always)]
-    fn new(
-        mm: &'a MmWithUser,
-        want: Want,
-        steps: S,
-        walks: &'a Walks,
-        slots: &'a mut [Slot],
-    ) -> Self {
-        Self {
-            mm,
-            want,
-            steps,
-            counts: &walks.counts,
-            slots,
-            taken: 0,
-            acquired: Acquired::none(),
-        }
-    }
+/// Walks. Returns how many pages were taken, and what ended that early. Compiled for each kind of
+/// protocol; all but what is cold is inlined, so that a [`Walk`] need not be in memory.
+#[inline(never)]
+fn run<S: Steps>(
+    mm: &MmWithUser,
+    range: UserRange,
+    want: Want,
+    steps: S,
+    walks: &Walks,
+    slots: &mut [Slot],
+) -> (usize, Option<Stop>) {
+    let mut walk = Walk {
+        mm,
+        want,
+        steps,
+        counts: &walks.counts,
+        slots,
+        taken: 0,
+        acquired: Acquired::none(),
+    };
+    let ended = walk.walk(range);
+    (walk.taken, ended.err())
+}
 
-    /// Walks. Returns how many pages were taken, and what ended that early.
-    #[inline(never)]
-    fn run(mut self, range: UserRange) -> (usize, Option<Stop>) {
-        let ended = self.walk(range);
-        (self.taken, ended.err())
-    }
-
+impl<S: Steps> Walk<'_, S> {
     /// gup_fast() of mm/gup.c, with what gup_fast_fallback() does before it.
     ///
     /// ```text
@@ -210,7 +215,9 @@ impl<'a, S: Steps> Walk<'a, S> {
         let forked = watches_fork && unsafe { bindings::guplab_write_protect_retry(raw, seq) };
         self.steps.leave(inside);
         if forked {
-            self.give_back(range.addr());
+            let inside = self.enter(uapi::GUPLAB_POINT_WALK_BACK_OFF, range.addr());
+            give_back(self.slots, mem::take(&mut self.taken), self.want);
+            self.steps.leave(inside);
             return Err(Stop::before(uapi::GUPLAB_STOP_FORKED));
         }
         ended
@@ -223,35 +230,41 @@ impl<'a, S: Steps> Walk<'a, S> {
     }
 
     /// Gives back what was grabbed, for a reason.
-    #[cold]
+    #[inline(always)]
     fn back_off<T>(&self, grabbed: Grabbed, reason: u32, level: u32, addr: usize) -> Walked<T> {
         let inside = self.enter(uapi::GUPLAB_POINT_WALK_BACK_OFF, addr);
-        drop(grabbed);
+        let_go(grabbed);
         self.steps.leave(inside);
         stop(reason, level)
-    }
-
-    /// Gives back everything that was taken.
-    #[cold]
-    fn give_back(&mut self, addr: usize) {
-        let inside = self.enter(uapi::GUPLAB_POINT_WALK_BACK_OFF, addr);
-        for &page in self.slots.iter().take(self.taken) {
-            // SAFETY: It was taken, and nobody gets to know it.
-            drop(unsafe { Grabbed::again(page, self.want.pin) }.released());
-        }
-        self.taken = 0;
-        self.steps.leave(inside);
     }
 
     /// Takes `pages` pages from `page` on, of what was grabbed.
     #[inline(always)]
     fn take(&mut self, grabbed: Grabbed, page: *mut page, pages: usize) {
         folio::set_referenced(grabbed.folio());
+        let pages = if self.steps.one() { 1 } else { pages };
         let free = self.slots.iter_mut().skip(self.taken);
         for (index, slot) in free.take(pages).enumerate() {
             *slot = page.wrapping_add(index);
         }
         self.taken += pages;
         self.acquired.add(&grabbed.keep(pages));
+    }
+}
+
+/// Gives back what was grabbed. Never where a walk goes on.
+#[cold]
+#[inline(never)]
+fn let_go(grabbed: Grabbed) {
+    drop(grabbed);
+}
+
+/// Gives back everything that was taken.
+#[cold]
+#[inline(never)]
+fn give_back(slots: &[Slot], taken: usize, want: Want) {
+    for &page in slots.iter().take(taken) {
+        // SAFETY: It was taken, and nobody gets to know it.
+        drop(unsafe { Grabbed::again(page, want.pin) }.released());
     }
 }

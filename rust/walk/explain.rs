@@ -14,7 +14,7 @@ use super::{
         page_of_leaf,
         LeafEntry, //
     },
-    protocol::Stock,
+    protocol::STOCK,
     ptes::{
         length_of_run,
         page_of_pte, //
@@ -56,8 +56,6 @@ use kernel::{
     page::PAGE_SHIFT,
     prelude::*, //
 };
-
-const STOCK: Stock<false> = Stock;
 
 /// A checked question.
 pub(crate) struct Explain {

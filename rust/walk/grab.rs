@@ -90,6 +90,7 @@ impl Grabbed {
         loop {
             let folio = folio_of(page);
             let refs = match refs {
+                _ if steps.one() => 1,
                 Refs::Leaf(refs) => refs,
                 Refs::UpTo(1) => 1,
                 Refs::UpTo(most) => most.min(pages_behind(folio, page)),
@@ -135,6 +136,7 @@ impl Grabbed {
     #[inline(always)]
     pub(super) fn pages<S: Steps>(&self, page: *mut page, steps: S) -> usize {
         match self.refs {
+            _ if steps.one() => 1,
             // CAST: Not negative.
             refs @ 2.. if !steps.singly() => {
                 // What was asked when nothing was held may have been nonsense.
@@ -293,6 +295,13 @@ const BIAS: i32 = GUP_PIN_COUNTING_BIAS as i32;
 pub(super) fn folio_of(page: *mut page) -> *mut folio {
     // SAFETY: Every page frame that is valid has a `struct page`, which never goes away.
     unsafe { bindings::guplab_page_folio(page) }
+}
+
+/// Returns whether the page belongs to a large folio now.
+#[inline(always)]
+pub(super) fn is_part(page: *mut page) -> bool {
+    // SAFETY: Reads a field of a `struct page` that never goes away.
+    unsafe { bindings::guplab_folio_test_large(folio_of(page)) }
 }
 
 /// Returns how many pages the folio has from `page` on, that one included. If nobody holds the

@@ -129,38 +129,47 @@ pub(super) fn page_of_leaf<L: LeafEntry>(
 }
 
 impl<S: Steps> Walk<'_, S> {
+    #[inline(always)]
     pub(super) fn pgds(&mut self, mut addr: usize, end: usize, kept: &S::Excluded) -> Walked {
         let mut pgdp = At::<pgd_t>::of_mm(self.mm, addr, kept);
         while addr != end {
-            let next = pgd_addr_end(addr, end);
+            let next = self.next(pgd_addr_end, addr, end);
             let mut pgd = pgdp.read();
             if !pgd.present() {
                 return stop(uapi::GUPLAB_STOP_EMPTY, uapi::GUPLAB_LEVEL_TOP);
             }
             self.p4ds(pgdp.down(&mut pgd, addr), addr, next)?;
+            if self.steps.one() {
+                return Ok(());
+            }
             pgdp = pgdp.plus(1);
             addr = next;
         }
         Ok(())
     }
 
+    #[inline(always)]
     fn p4ds(&mut self, mut p4dp: At<'_, p4d_t>, mut addr: usize, end: usize) -> Walked {
         while addr != end {
-            let next = p4d_addr_end(addr, end);
+            let next = self.next(p4d_addr_end, addr, end);
             let mut p4d = p4dp.read();
             if !p4d.present() {
                 return stop(uapi::GUPLAB_STOP_EMPTY, uapi::GUPLAB_LEVEL_TOP);
             }
             self.puds(p4dp.down(&mut p4d, addr), addr, next)?;
+            if self.steps.one() {
+                return Ok(());
+            }
             p4dp = p4dp.plus(1);
             addr = next;
         }
         Ok(())
     }
 
+    #[inline(always)]
     fn puds(&mut self, mut pudp: At<'_, pud_t>, mut addr: usize, end: usize) -> Walked {
         while addr != end {
-            let next = pud_addr_end(addr, end);
+            let next = self.next(pud_addr_end, addr, end);
             let mut pud = pudp.read();
             self.trace(uapi::GUPLAB_LEVEL_PUD, addr, pud.value());
             if !pud.present() {
@@ -172,6 +181,9 @@ impl<S: Steps> Walk<'_, S> {
             } else {
                 self.pmds(pudp.down(&mut pud, addr), addr, next)?;
             }
+            if self.steps.one() {
+                return Ok(());
+            }
             pudp = pudp.plus(1);
             addr = next;
         }
@@ -181,7 +193,7 @@ impl<S: Steps> Walk<'_, S> {
     #[inline(always)]
     fn pmds(&mut self, mut pmdp: At<'_, pmd_t>, mut addr: usize, end: usize) -> Walked {
         while addr != end {
-            let next = pmd_addr_end(addr, end);
+            let next = self.next(pmd_addr_end, addr, end);
             let pmd = pmdp.read();
             self.trace(uapi::GUPLAB_LEVEL_PMD, addr, pmd.value());
             if !pmd.present() {
@@ -194,6 +206,9 @@ impl<S: Steps> Walk<'_, S> {
                 let walked = self.ptes(pmdp, pmd, addr, next);
                 self.steps.leave(inside);
                 walked?;
+            }
+            if self.steps.one() {
+                return Ok(());
             }
             pmdp = pmdp.plus(1);
             addr = next;
@@ -212,7 +227,11 @@ impl<S: Steps> Walk<'_, S> {
         same: impl FnOnce() -> bool,
     ) -> Walked {
         let page = page_of_leaf(leaf, addr, self.want, self.steps)?;
-        let pages = (end - addr) >> PAGE_SHIFT;
+        let pages = if self.steps.one() {
+            1
+        } else {
+            (end - addr) >> PAGE_SHIFT
+        };
 
         let inside = self.enter(uapi::GUPLAB_POINT_WALK_GRAB, addr);
         let refs = Refs::Leaf(pages);
@@ -268,6 +287,16 @@ impl<S: Steps> Walk<'_, S> {
             return Err(uapi::GUPLAB_STOP_PLACEMENT);
         }
         Ok(good)
+    }
+
+    /// Returns where the part of the range ends that one entry maps.
+    #[inline(always)]
+    fn next(&self, addr_end: fn(usize, usize) -> usize, addr: usize, end: usize) -> usize {
+        if self.steps.one() {
+            end
+        } else {
+            addr_end(addr, end)
+        }
     }
 
     /// Has an entry that was read go to the trace.

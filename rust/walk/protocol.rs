@@ -61,11 +61,11 @@ impl Protocol {
         flags: 0,
     };
 
+    /// The same, as one number.
+    pub(crate) const STOCK_PACKED: u64 = 0;
+
     /// The same, page by page.
-    pub(crate) const SINGLY: Self = Self {
-        flags: uapi::GUPLAB_WALK_SINGLY,
-        ..Self::STOCK
-    };
+    pub(crate) const SINGLY_PACKED: u64 = (uapi::GUPLAB_WALK_SINGLY as u64) << 8;
 
     /// Returns whether it protects less than fast GUP does.
     pub(crate) fn is_unsafe(self) -> bool {
@@ -137,6 +137,10 @@ pub(super) trait Steps: Copy {
     fn takes(self, step: u32) -> bool;
     /// Returns whether each page is taken by itself.
     fn singly(self) -> bool;
+    /// Returns whether the range is a single page.
+    fn one(self) -> bool;
+    /// Returns whether what is read may be no page table any more.
+    fn doubts(self) -> bool;
     /// Comes to a delay point.
     fn enter(self, point: u32, mm: *mut mm_struct, addr: usize) -> Self::Inside;
     /// Leaves it.
@@ -145,11 +149,19 @@ pub(super) trait Steps: Copy {
     fn traces(self) -> bool;
 }
 
-/// That of fast GUP, with nobody watching: nothing is decided at run time.
+/// That of fast GUP, with nobody watching: nothing is decided at run time. What is known of the
+/// range beforehand is part of the type: many callers want one page, for which no level has a loop.
 #[derive(Clone, Copy)]
-pub(super) struct Stock<const SINGLY: bool>;
+pub(super) struct Stock<const SINGLY: bool, const ONE: bool>;
 
-impl<const SINGLY: bool> Steps for Stock<SINGLY> {
+/// For any range, in runs.
+pub(super) const STOCK: Stock<false, false> = Stock;
+/// For any range, page by page.
+pub(super) const STOCK_SINGLY: Stock<true, false> = Stock;
+/// For one page.
+pub(super) const STOCK_ONE: Stock<true, true> = Stock;
+
+impl<const SINGLY: bool, const ONE: bool> Steps for Stock<SINGLY, ONE> {
     type Excluded = IrqsOff;
     type Inside = ();
 
@@ -166,6 +178,16 @@ impl<const SINGLY: bool> Steps for Stock<SINGLY> {
     #[inline(always)]
     fn singly(self) -> bool {
         SINGLY
+    }
+
+    #[inline(always)]
+    fn one(self) -> bool {
+        ONE
+    }
+
+    #[inline(always)]
+    fn doubts(self) -> bool {
+        false
     }
 
     #[inline(always)]
@@ -196,6 +218,14 @@ impl Steps for Protocol {
         self.is_singly()
     }
 
+    fn one(self) -> bool {
+        false
+    }
+
+    fn doubts(self) -> bool {
+        self.is_unsafe()
+    }
+
     fn enter(self, point: u32, mm: *mut mm_struct, addr: usize) -> delay::Inside {
         delay::Inside::enter(point, mm, addr)
     }
@@ -215,7 +245,12 @@ mod tests {
 
     #[test]
     fn the_stock_protocol_is_zero() {
-        assert_eq!(Protocol::STOCK.pack(), 0);
+        assert_eq!(Protocol::STOCK.pack(), Protocol::STOCK_PACKED);
+        let singly = Protocol {
+            flags: uapi::GUPLAB_WALK_SINGLY,
+            ..Protocol::STOCK
+        };
+        assert_eq!(singly.pack(), Protocol::SINGLY_PACKED);
         assert_eq!(Protocol::unpack(0), Protocol::STOCK);
         assert!(!Protocol::STOCK.is_unsafe());
     }

@@ -40,6 +40,7 @@
 
 use super::{
     grab::{
+        is_part,
         Grabbed,
         Refs, //
     },
@@ -92,8 +93,9 @@ pub(super) fn page_of_pte(pte: Pte, want: Want, steps: impl Steps) -> Walked<*mu
         return stop(uapi::GUPLAB_STOP_SPECIAL, LEVEL);
     }
     let pfn = pte.pfn();
+    // An entry that isn't special has a `struct page`, but this may be something else by now.
     // SAFETY: Has no preconditions.
-    if !unsafe { bindings::guplab_pfn_valid(pfn) } {
+    if steps.doubts() && !unsafe { bindings::guplab_pfn_valid(pfn) } {
         return stop(uapi::GUPLAB_STOP_NO_PAGE, LEVEL);
     }
     // SAFETY: The page frame is valid.
@@ -127,12 +129,19 @@ impl<S: Steps> Walk<'_, S> {
             let pte = ptep.read();
             self.trace(LEVEL, addr, pte.value());
             let page = page_of_pte(pte, self.want, self.steps)?;
-            let mut pages = (end - addr) >> PAGE_SHIFT;
-            // A look ahead, so that small folios don't pay for runs.
-            if pages > 1 && (self.steps.singly() || !follows(pte, ptep.plus(1))) {
+            let mut pages = match self.steps.one() {
+                true => 1,
+                false => (end - addr) >> PAGE_SHIFT,
+            };
+            // Looks ahead, so that only runs pay for runs.
+            let may_run = || is_part(page) && follows(pte, ptep.plus(1));
+            if pages > 1 && (self.steps.singly() || !may_run()) {
                 pages = 1;
             }
             let taken = self.run_of_ptes((pmdp, pmd), (ptep, pte), page, pages, addr)?;
+            if self.steps.one() {
+                return Ok(());
+            }
             ptep = ptep.plus(taken);
             addr += taken * PAGE_SIZE;
         }
