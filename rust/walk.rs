@@ -44,7 +44,9 @@ pub(crate) use stop::Stop;
 
 use grab::{
     Acquired,
-    Grabbed, //
+    Grabbed,
+    Kept,
+    Place, //
 };
 use protocol::{
     Steps,
@@ -131,12 +133,18 @@ pub(crate) fn walk(
     taken
 }
 
-/// One walk.
-struct Walk<'a, S: Steps> {
+/// What a walk knows from the beginning.
+#[derive(Clone, Copy)]
+struct Task<'a, S: Steps> {
     mm: &'a MmWithUser,
     want: Want,
     steps: S,
     counts: &'a Counts,
+}
+
+/// One walk.
+struct Walk<'a, S: Steps> {
+    task: Task<'a, S>,
     slots: &'a mut [Slot],
     /// Pages that were taken, into the first slots.
     taken: usize,
@@ -155,10 +163,12 @@ fn run<S: Steps>(
     slots: &mut [Slot],
 ) -> (usize, Option<Stop>) {
     let mut walk = Walk {
-        mm,
-        want,
-        steps,
-        counts: &walks.counts,
+        task: Task {
+            mm,
+            want,
+            steps,
+            counts: &walks.counts,
+        },
         slots,
         taken: 0,
         acquired: Acquired::none(),
@@ -184,16 +194,17 @@ impl<S: Steps> Walk<'_, S> {
     /// ```
     #[inline(always)]
     fn walk(&mut self, range: UserRange) -> Walked {
-        let raw = self.mm.as_raw();
+        let task = self.task;
+        let raw = task.mm.as_raw();
         // SAFETY: It calculates.
         if !unsafe { bindings::guplab_gup_fast_permitted(range.addr(), range.end()) } {
             return Err(Stop::before(uapi::GUPLAB_STOP_LIMIT));
         }
-        if self.want.pin && self.steps.takes(uapi::GUPLAB_STEP_HAS_PINNED) {
+        if task.want.pin && task.steps.takes(uapi::GUPLAB_STEP_HAS_PINNED) {
             // SAFETY: The mm has users.
             unsafe { bindings::guplab_mm_set_has_pinned(raw) };
         }
-        let watches_fork = self.want.pin && self.steps.takes(uapi::GUPLAB_STEP_SEQCOUNT);
+        let watches_fork = task.want.pin && task.steps.takes(uapi::GUPLAB_STEP_SEQCOUNT);
         let mut seq = 0;
         if watches_fork {
             // SAFETY: As above.
@@ -203,52 +214,86 @@ impl<S: Steps> Walk<'_, S> {
             }
         }
 
-        let excluded = self.steps.exclude();
-        let inside = self.enter(uapi::GUPLAB_POINT_WALK, range.addr());
+        let excluded = task.steps.exclude();
+        let inside = task.enter(uapi::GUPLAB_POINT_WALK, range.addr());
         let ended = self.pgds(range.addr(), range.end(), &excluded);
-        self.steps.leave(inside);
+        task.steps.leave(inside);
         drop(excluded);
 
         self.acquired.tell();
-        let inside = self.enter(uapi::GUPLAB_POINT_WALK_RETRY, range.addr());
+        let inside = task.enter(uapi::GUPLAB_POINT_WALK_RETRY, range.addr());
         // SAFETY: As above.
         let forked = watches_fork && unsafe { bindings::guplab_write_protect_retry(raw, seq) };
-        self.steps.leave(inside);
+        task.steps.leave(inside);
         if forked {
-            let inside = self.enter(uapi::GUPLAB_POINT_WALK_BACK_OFF, range.addr());
-            give_back(self.slots, mem::take(&mut self.taken), self.want);
-            self.steps.leave(inside);
+            let inside = task.enter(uapi::GUPLAB_POINT_WALK_BACK_OFF, range.addr());
+            give_back(self.slots, mem::take(&mut self.taken), task.want);
+            task.steps.leave(inside);
             return Err(Stop::before(uapi::GUPLAB_STOP_FORKED));
         }
         ended
     }
 
+    /// Has pages that were kept be the walk's.
+    #[inline(always)]
+    fn add(&mut self, kept: Kept, pages: usize) {
+        self.taken += pages;
+        self.acquired.add(&kept);
+    }
+
+    /// The slots that are free.
+    #[inline(always)]
+    fn free(&mut self) -> &mut [Slot] {
+        self.slots.get_mut(self.taken..).unwrap_or_default()
+    }
+}
+
+impl<S: Steps> Task<'_, S> {
+    /// Where it is, for what comes to delay points by itself.
+    #[inline(always)]
+    fn place(self, addr: usize) -> Place {
+        (self.mm.as_raw(), addr)
+    }
+
     /// Comes to a delay point.
     #[inline(always)]
-    fn enter(&self, point: u32, addr: usize) -> S::Inside {
+    fn enter(self, point: u32, addr: usize) -> S::Inside {
         self.steps.enter(point, self.mm.as_raw(), addr)
     }
 
     /// Gives back what was grabbed, for a reason.
     #[inline(always)]
-    fn back_off<T>(&self, grabbed: Grabbed, reason: u32, level: u32, addr: usize) -> Walked<T> {
+    fn back_off<T>(self, grabbed: Grabbed, reason: u32, level: u32, addr: usize) -> Walked<T> {
         let inside = self.enter(uapi::GUPLAB_POINT_WALK_BACK_OFF, addr);
         let_go(grabbed);
         self.steps.leave(inside);
         stop(reason, level)
     }
 
-    /// Takes `pages` pages from `page` on, of what was grabbed.
+    /// Keeps `pages` pages from `page` on, of what was grabbed, in the first `slots`.
     #[inline(always)]
-    fn take(&mut self, grabbed: Grabbed, page: *mut page, pages: usize) {
+    fn keep(self, grabbed: Grabbed, page: *mut page, pages: usize, slots: &mut [Slot]) -> Kept {
         folio::set_referenced(grabbed.folio());
         let pages = if self.steps.one() { 1 } else { pages };
-        let free = self.slots.iter_mut().skip(self.taken);
-        for (index, slot) in free.take(pages).enumerate() {
+        fill(slots.get_mut(..pages).unwrap_or_default(), page);
+        grabbed.keep(pages)
+    }
+}
+
+/// Fills slots with pages that follow each other.
+#[inline(always)]
+fn fill(slots: &mut [Slot], mut page: *mut page) {
+    // By hand, for the compiler would not unroll it any more when it is inlined.
+    let mut eights = slots.chunks_exact_mut(8);
+    for eight in &mut eights {
+        for (index, slot) in eight.iter_mut().enumerate() {
             *slot = page.wrapping_add(index);
         }
-        self.taken += pages;
-        self.acquired.add(&grabbed.keep(pages));
+        page = page.wrapping_add(8);
+    }
+    for slot in eights.into_remainder() {
+        *slot = page;
+        page = page.wrapping_add(1);
     }
 }
 

@@ -187,7 +187,9 @@ GUPLAB_INLINE bool guplab_make_folio_accessible(struct folio *folio)
 
 GUPLAB_INLINE void guplab_folio_set_referenced(struct folio *folio)
 {
-	folio_set_referenced(folio);
+	/* Looked at first: it is set most of the time, and setting it is an atomic operation. */
+	if (!folio_test_referenced(folio))
+		folio_set_referenced(folio);
 }
 
 /* Read once: truncation sets it to NULL at any time. */

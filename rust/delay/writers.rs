@@ -48,7 +48,12 @@ fn wait(number: Number, end: End) {
         return;
     }
     let start = clock::now_anywhere();
-    let limit = u64::from(uapi::GUPLAB_MAX_IRQS_OFF_NS);
+    // SAFETY: Has no preconditions.
+    let limit = u64::from(if unsafe { bindings::guplab_irqs_disabled() } {
+        uapi::GUPLAB_MAX_IRQS_OFF_NS
+    } else {
+        uapi::GUPLAB_MAX_GATE_NS
+    });
     while !no_readers() && clock::now_anywhere().saturating_sub(start) < limit {
         // SAFETY: Has no preconditions.
         unsafe { bindings::guplab_cpu_relax() };

@@ -668,6 +668,8 @@ struct guplab_stats {
  * @GUPLAB_POINT_WALK_RETRY: entry is when the exclusion has ended, before the sequence count of
  *	fork() is read again, return is after that
  * @GUPLAB_POINT_WALK_BACK_OFF: pages are given back that were referenced
+ * @GUPLAB_POINT_WALK_FOLIO: entry is when the folio of a page was looked up, before it is
+ *	referenced, return is after that, before it is looked up again
  * @GUPLAB_NR_POINTS: how many there are
  */
 enum guplab_point {
@@ -718,6 +720,7 @@ enum guplab_point {
 	GUPLAB_POINT_WALK_UNSHARE,
 	GUPLAB_POINT_WALK_RETRY,
 	GUPLAB_POINT_WALK_BACK_OFF,
+	GUPLAB_POINT_WALK_FOLIO,
 	GUPLAB_NR_POINTS,
 };
 
@@ -857,8 +860,8 @@ struct guplab_hint {
  * @GUPLAB_EXCLUSION_READERS: a counter of readers, preemption off, as Will Deacon proposed for ARM
  *	in October 2013 (linux-arm-kernel, "get_user_pages_fast"). The writers are hooked:
  *	pmdp_collapse_flush() when it returns, tlb_remove_table_sync_one(), tlb_remove_table() and
- *	pte_free_defer() when they are called wait until nobody reads, %GUPLAB_MAX_IRQS_OFF_NS at
- *	most. Other writers don't wait.
+ *	pte_free_defer() when they are called wait until nobody reads, %GUPLAB_MAX_GATE_NS at
+ *	most, or %GUPLAB_MAX_IRQS_OFF_NS where interrupts are off. Other writers don't wait.
  * @GUPLAB_EXCLUSION_NONE: nothing
  * @GUPLAB_NR_EXCLUSIONS: how many there are
  */

@@ -184,11 +184,13 @@ impl Explain {
         level: u32,
         out: &mut guplab_explain,
     ) -> Walked<Grabbed> {
+        // No delay points here.
+        let nowhere = (core::ptr::null_mut(), 0);
         let want = Want {
             pin: false,
             ..self.want
         };
-        let grabbed = Grabbed::new(page, refs, want, STOCK, &Counts::new())
+        let grabbed = Grabbed::new(page, refs, want, (STOCK, nowhere), &Counts::new())
             .map_err(|reason| Stop { reason, level })?;
         if let Some(page) = NonNull::new(page) {
             let mut described = guplab_page::default();

@@ -28,6 +28,7 @@ pub(super) fn allowed(folio: HeldFolio<'_>, want: Want) -> bool {
     allowed_by_mapping(folio.as_ptr(), rejects_files)
 }
 
+#[inline(never)]
 fn allowed_by_mapping(folio: *mut folio, rejects_files: bool) -> bool {
     // SAFETY: The folio is held.
     let is_large = unsafe { bindings::guplab_folio_test_large(folio) };

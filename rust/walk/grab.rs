@@ -14,6 +14,7 @@ use crate::{
 };
 use kernel::bindings::{
     folio,
+    mm_struct,
     page,
     pglist_data,
     GUP_PIN_COUNTING_BIAS, //
@@ -30,6 +31,9 @@ pub(super) struct Grabbed {
     refs: i32,
     pins: bool,
 }
+
+/// Whose memory is walked, and where: for delay points.
+pub(super) type Place = (*mut mm_struct, usize);
 
 /// How many pages are wanted.
 #[derive(Clone, Copy)]
@@ -52,7 +56,7 @@ impl Grabbed {
         page: *mut page,
         refs: Refs,
         want: Want,
-        steps: S,
+        (steps, place): (S, Place),
         counts: &Counts,
     ) -> Result<Self, u32> {
         // SAFETY: Every page frame that is valid has a `struct page`, which never goes away.
@@ -68,7 +72,7 @@ impl Grabbed {
                 pins: true,
             });
         }
-        let mut grabbed = Self::reference(page, refs, steps, counts)?;
+        let mut grabbed = Self::reference(page, refs, (steps, place), counts)?;
         if !want.pin {
             return Ok(grabbed);
         }
@@ -84,7 +88,7 @@ impl Grabbed {
     fn reference<S: Steps>(
         page: *mut page,
         refs: Refs,
-        steps: S,
+        (steps, (mm, addr)): (S, Place),
         counts: &Counts,
     ) -> Result<Self, u32> {
         loop {
@@ -97,8 +101,11 @@ impl Grabbed {
             };
             // CAST: A table has far fewer entries than that.
             let refs = refs as i32;
+            let inside = steps.enter(uapi::GUPLAB_POINT_WALK_FOLIO, mm, addr);
             // SAFETY: A folio's counter is there even when the folio is not in use.
-            if !unsafe { bindings::guplab_folio_ref_try_add(folio, refs) } {
+            let referenced = unsafe { bindings::guplab_folio_ref_try_add(folio, refs) };
+            steps.leave(inside);
+            if !referenced {
                 return Err(uapi::GUPLAB_STOP_FOLIO_GONE);
             }
             // INVARIANT: That was the reference.
@@ -201,22 +208,33 @@ impl Grabbed {
 impl Drop for Grabbed {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.refs == 0 {
-            return;
+        if self.refs != 0 {
+            // SAFETY: By the type invariant the references are ours.
+            unsafe { put(self.folio, self.refs, self.pins) };
         }
-        let mut refs = self.refs;
-        if self.pins {
-            // SAFETY: By the type invariant the folio is referenced.
-            if unsafe { bindings::guplab_folio_has_pincount(self.folio) } {
-                // SAFETY: As above, it has the counter, and so many of it are ours.
-                unsafe { bindings::guplab_folio_pincount_add(self.folio, -refs) };
-            } else {
-                refs *= BIAS;
-            }
-        }
-        // SAFETY: By the type invariant the references are ours.
-        unsafe { bindings::guplab_folio_put_refs(self.folio, refs) };
     }
+}
+
+/// gup_put_folio() of mm/gup.c, without its statistics. Kept apart: a walk that goes well doesn't
+/// come here.
+///
+/// # Safety
+///
+/// The caller gives up so many references, or pins, of the folio.
+#[cold]
+#[inline(never)]
+unsafe fn put(folio: *mut folio, mut refs: i32, pins: bool) {
+    if pins {
+        // SAFETY: The folio is referenced.
+        if unsafe { bindings::guplab_folio_has_pincount(folio) } {
+            // SAFETY: As above, it has the counter, and so many of it are the caller's.
+            unsafe { bindings::guplab_folio_pincount_add(folio, -refs) };
+        } else {
+            refs *= BIAS;
+        }
+    }
+    // SAFETY: The references are the caller's.
+    unsafe { bindings::guplab_folio_put_refs(folio, refs) };
 }
 
 /// A folio as long as somebody has grabbed it.
@@ -240,6 +258,7 @@ impl HeldFolio<'_> {
 }
 
 /// What was kept, to be counted.
+#[must_use]
 pub(super) struct Kept {
     folio: *mut folio,
     pins: i32,

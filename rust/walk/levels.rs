@@ -7,6 +7,7 @@ use super::{
     folio,
     grab::{
         Grabbed,
+        Kept,
         Refs, //
     },
     protocol::Steps,
@@ -14,6 +15,7 @@ use super::{
         stop,
         Walked, //
     },
+    Task,
     Walk,
     Want, //
 };
@@ -28,6 +30,7 @@ use crate::{
         Pmd,
         Pud, //
     },
+    pin::Slot,
     trace,
     uapi, //
 };
@@ -131,15 +134,15 @@ pub(super) fn page_of_leaf<L: LeafEntry>(
 impl<S: Steps> Walk<'_, S> {
     #[inline(always)]
     pub(super) fn pgds(&mut self, mut addr: usize, end: usize, kept: &S::Excluded) -> Walked {
-        let mut pgdp = At::<pgd_t>::of_mm(self.mm, addr, kept);
+        let mut pgdp = At::<pgd_t>::of_mm(self.task.mm, addr, kept);
         while addr != end {
-            let next = self.next(pgd_addr_end, addr, end);
+            let next = self.task.next(pgd_addr_end, addr, end);
             let mut pgd = pgdp.read();
             if !pgd.present() {
                 return stop(uapi::GUPLAB_STOP_EMPTY, uapi::GUPLAB_LEVEL_TOP);
             }
             self.p4ds(pgdp.down(&mut pgd, addr), addr, next)?;
-            if self.steps.one() {
+            if self.task.steps.one() {
                 return Ok(());
             }
             pgdp = pgdp.plus(1);
@@ -151,13 +154,13 @@ impl<S: Steps> Walk<'_, S> {
     #[inline(always)]
     fn p4ds(&mut self, mut p4dp: At<'_, p4d_t>, mut addr: usize, end: usize) -> Walked {
         while addr != end {
-            let next = self.next(p4d_addr_end, addr, end);
+            let next = self.task.next(p4d_addr_end, addr, end);
             let mut p4d = p4dp.read();
             if !p4d.present() {
                 return stop(uapi::GUPLAB_STOP_EMPTY, uapi::GUPLAB_LEVEL_TOP);
             }
             self.puds(p4dp.down(&mut p4d, addr), addr, next)?;
-            if self.steps.one() {
+            if self.task.steps.one() {
                 return Ok(());
             }
             p4dp = p4dp.plus(1);
@@ -169,9 +172,9 @@ impl<S: Steps> Walk<'_, S> {
     #[inline(always)]
     fn puds(&mut self, mut pudp: At<'_, pud_t>, mut addr: usize, end: usize) -> Walked {
         while addr != end {
-            let next = self.next(pud_addr_end, addr, end);
+            let next = self.task.next(pud_addr_end, addr, end);
             let mut pud = pudp.read();
-            self.trace(uapi::GUPLAB_LEVEL_PUD, addr, pud.value());
+            self.task.trace(uapi::GUPLAB_LEVEL_PUD, addr, pud.value());
             if !pud.present() {
                 return stop(absence(pud.none()), uapi::GUPLAB_LEVEL_PUD);
             }
@@ -181,7 +184,7 @@ impl<S: Steps> Walk<'_, S> {
             } else {
                 self.pmds(pudp.down(&mut pud, addr), addr, next)?;
             }
-            if self.steps.one() {
+            if self.task.steps.one() {
                 return Ok(());
             }
             pudp = pudp.plus(1);
@@ -193,21 +196,21 @@ impl<S: Steps> Walk<'_, S> {
     #[inline(always)]
     fn pmds(&mut self, mut pmdp: At<'_, pmd_t>, mut addr: usize, end: usize) -> Walked {
         while addr != end {
-            let next = self.next(pmd_addr_end, addr, end);
+            let next = self.task.next(pmd_addr_end, addr, end);
             let pmd = pmdp.read();
-            self.trace(uapi::GUPLAB_LEVEL_PMD, addr, pmd.value());
+            self.task.trace(uapi::GUPLAB_LEVEL_PMD, addr, pmd.value());
             if !pmd.present() {
                 return stop(absence(pmd.none()), uapi::GUPLAB_LEVEL_PMD);
             }
             if pmd.leaf() {
                 self.leaf(pmd, addr, next, || pmdp.read() == pmd)?;
             } else {
-                let inside = self.enter(uapi::GUPLAB_POINT_WALK_TABLE, addr);
+                let inside = self.task.enter(uapi::GUPLAB_POINT_WALK_TABLE, addr);
                 let walked = self.ptes(pmdp, pmd, addr, next);
-                self.steps.leave(inside);
+                self.task.steps.leave(inside);
                 walked?;
             }
-            if self.steps.one() {
+            if self.task.steps.one() {
                 return Ok(());
             }
             pmdp = pmdp.plus(1);
@@ -216,8 +219,7 @@ impl<S: Steps> Walk<'_, S> {
         Ok(())
     }
 
-    /// gup_fast_pmd_leaf(), gup_fast_pud_leaf(): what a leaf maps from `addr` to `end`. `same` reads
-    /// it again.
+    /// What a leaf maps from `addr` to `end`. `same` reads it again.
     #[inline(always)]
     fn leaf<L: LeafEntry>(
         &mut self,
@@ -226,16 +228,73 @@ impl<S: Steps> Walk<'_, S> {
         end: usize,
         same: impl FnOnce() -> bool,
     ) -> Walked {
-        let page = page_of_leaf(leaf, addr, self.want, self.steps)?;
-        let pages = if self.steps.one() {
-            1
-        } else {
-            (end - addr) >> PAGE_SHIFT
+        let pages = match self.task.steps.one() {
+            true => 1,
+            false => (end - addr) >> PAGE_SHIFT,
         };
+        let task = self.task;
+        let kept = match task.steps.one() {
+            true => task.take_leaf(leaf, addr, pages, same, self.free()),
+            false => task.take_pages_of_leaf(leaf, addr, pages, same, self.free()),
+        };
+        self.add(kept?, pages);
+        Ok(())
+    }
+}
+
+impl<S: Steps> Task<'_, S> {
+    /// Returns where the part of the range ends that one entry maps.
+    #[inline(always)]
+    fn next(self, addr_end: fn(usize, usize) -> usize, addr: usize, end: usize) -> usize {
+        if self.steps.one() {
+            end
+        } else {
+            addr_end(addr, end)
+        }
+    }
+
+    /// Has an entry that was read go to the trace.
+    #[inline(always)]
+    pub(super) fn trace(self, level: u32, addr: usize, entry: u64) {
+        if self.steps.traces() {
+            trace::walk_entry(level, addr, entry);
+        }
+    }
+
+    /// As below, in a function of its own, which has the registers to itself.
+    #[inline(never)]
+    fn take_pages_of_leaf<L: LeafEntry>(
+        self,
+        leaf: L,
+        addr: usize,
+        pages: usize,
+        same: impl FnOnce() -> bool,
+        slots: &mut [Slot],
+    ) -> Walked<Kept> {
+        self.take_leaf(leaf, addr, pages, same, slots)
+    }
+
+    /// gup_fast_pmd_leaf(), gup_fast_pud_leaf().
+    #[inline(always)]
+    fn take_leaf<L: LeafEntry>(
+        self,
+        leaf: L,
+        addr: usize,
+        pages: usize,
+        same: impl FnOnce() -> bool,
+        slots: &mut [Slot],
+    ) -> Walked<Kept> {
+        let page = page_of_leaf(leaf, addr, self.want, self.steps)?;
 
         let inside = self.enter(uapi::GUPLAB_POINT_WALK_GRAB, addr);
         let refs = Refs::Leaf(pages);
-        let grabbed = Grabbed::new(page, refs, self.want, self.steps, self.counts);
+        let grabbed = Grabbed::new(
+            page,
+            refs,
+            self.want,
+            (self.steps, self.place(addr)),
+            self.counts,
+        );
         self.steps.leave(inside);
         let grabbed = match grabbed {
             Ok(grabbed) => grabbed,
@@ -249,10 +308,7 @@ impl<S: Steps> Walk<'_, S> {
             return self.back_off(grabbed, uapi::GUPLAB_STOP_CHANGED, L::LEVEL, addr);
         }
         match self.good(&grabbed, page, pages, leaf.writable(), true, addr) {
-            Ok(_) => {
-                self.take(grabbed, page, pages);
-                Ok(())
-            }
+            Ok(_) => Ok(self.keep(grabbed, page, pages, slots)),
             Err(reason) => self.back_off(grabbed, reason, L::LEVEL, addr),
         }
     }
@@ -260,7 +316,7 @@ impl<S: Steps> Walk<'_, S> {
     /// Asks the folio whether the pages may be taken, and returns how many; or why not even one.
     #[inline(always)]
     pub(super) fn good(
-        &self,
+        self,
         grabbed: &Grabbed,
         page: *mut page,
         pages: usize,
@@ -287,24 +343,6 @@ impl<S: Steps> Walk<'_, S> {
             return Err(uapi::GUPLAB_STOP_PLACEMENT);
         }
         Ok(good)
-    }
-
-    /// Returns where the part of the range ends that one entry maps.
-    #[inline(always)]
-    fn next(&self, addr_end: fn(usize, usize) -> usize, addr: usize, end: usize) -> usize {
-        if self.steps.one() {
-            end
-        } else {
-            addr_end(addr, end)
-        }
-    }
-
-    /// Has an entry that was read go to the trace.
-    #[inline(always)]
-    pub(super) fn trace(&self, level: u32, addr: usize, entry: u64) {
-        if self.steps.traces() {
-            trace::walk_entry(level, addr, entry);
-        }
     }
 }
 

@@ -42,6 +42,7 @@ use super::{
     grab::{
         is_part,
         Grabbed,
+        Kept,
         Refs, //
     },
     levels::absence,
@@ -50,6 +51,7 @@ use super::{
         stop,
         Walked, //
     },
+    Task,
     Walk,
     Want, //
 };
@@ -60,6 +62,7 @@ use crate::{
         Pmd,
         Pte, //
     },
+    pin::Slot,
     uapi, //
 };
 use kernel::{
@@ -112,6 +115,9 @@ fn refusal(pte: Pte) -> u32 {
     }
 }
 
+/// A PMD and a PTE below it, with their places.
+type Entries<'w> = ((At<'w, pmd_t>, Pmd), (At<'w, pte_t>, Pte));
+
 impl<S: Steps> Walk<'_, S> {
     /// Takes what the PTEs below `pmd`, which was read at `pmdp`, map from `addr` to `end`.
     #[inline(always)]
@@ -122,24 +128,27 @@ impl<S: Steps> Walk<'_, S> {
         mut addr: usize,
         end: usize,
     ) -> Walked {
+        let task = self.task;
         let Some(mut ptep) = pmdp.down(pmd, addr) else {
             return stop(uapi::GUPLAB_STOP_NO_PAGE, LEVEL);
         };
         while addr != end {
             let pte = ptep.read();
-            self.trace(LEVEL, addr, pte.value());
-            let page = page_of_pte(pte, self.want, self.steps)?;
-            let mut pages = match self.steps.one() {
+            task.trace(LEVEL, addr, pte.value());
+            let page = page_of_pte(pte, task.want, task.steps)?;
+            let mut pages = match task.steps.one() {
                 true => 1,
                 false => (end - addr) >> PAGE_SHIFT,
             };
             // Looks ahead, so that only runs pay for runs.
             let may_run = || is_part(page) && follows(pte, ptep.plus(1));
-            if pages > 1 && (self.steps.singly() || !may_run()) {
+            if pages > 1 && (task.steps.singly() || !may_run()) {
                 pages = 1;
             }
-            let taken = self.run_of_ptes((pmdp, pmd), (ptep, pte), page, pages, addr)?;
-            if self.steps.one() {
+            let entries = ((pmdp, pmd), (ptep, pte));
+            let (kept, taken) = task.take_run(entries, page, pages, addr, self.free())?;
+            self.add(kept, taken);
+            if task.steps.one() {
                 return Ok(());
             }
             ptep = ptep.plus(taken);
@@ -147,21 +156,29 @@ impl<S: Steps> Walk<'_, S> {
         }
         Ok(())
     }
+}
 
+impl<S: Steps> Task<'_, S> {
     /// Takes up to `pages` pages from `page` on, which `pte` maps and those behind it perhaps.
-    /// Returns how many.
+    /// Returns what was kept, and for how many.
     #[inline(always)]
-    fn run_of_ptes(
-        &mut self,
-        (pmdp, pmd): (At<'_, pmd_t>, Pmd),
-        (ptep, pte): (At<'_, pte_t>, Pte),
+    fn take_run(
+        self,
+        ((pmdp, pmd), (ptep, pte)): Entries<'_>,
         page: *mut page,
         pages: usize,
         addr: usize,
-    ) -> Walked<usize> {
+        slots: &mut [Slot],
+    ) -> Walked<(Kept, usize)> {
         let inside = self.enter(uapi::GUPLAB_POINT_WALK_GRAB, addr);
         let refs = Refs::UpTo(pages);
-        let grabbed = Grabbed::new(page, refs, self.want, self.steps, self.counts);
+        let grabbed = Grabbed::new(
+            page,
+            refs,
+            self.want,
+            (self.steps, self.place(addr)),
+            self.counts,
+        );
         self.steps.leave(inside);
         let grabbed = match grabbed {
             Ok(grabbed) => grabbed,
@@ -182,10 +199,7 @@ impl<S: Steps> Walk<'_, S> {
             return self.back_off(grabbed, uapi::GUPLAB_STOP_CHANGED, LEVEL, addr);
         }
         match self.good(&grabbed, page, same, pte.write(), false, addr) {
-            Ok(good) => {
-                self.take(grabbed, page, good);
-                Ok(good)
-            }
+            Ok(good) => Ok((self.keep(grabbed, page, good, slots), good)),
             Err(reason) => self.back_off(grabbed, reason, LEVEL, addr),
         }
     }

@@ -37,6 +37,8 @@ pub(crate) enum Command {
     /// Leave out protective steps of the mm, on a kernel that has switches for them
     #[command(subcommand)]
     Mutants(MutantsCommand),
+    /// Try out what protects a lockless walk against each writer of page tables
+    Matrix(MatrixArgs),
     /// Look at the pages that a process has at an address
     Inspect(InspectArgs),
     /// Compare HAMMER with the kernel's own gup_test benchmark
@@ -271,6 +273,25 @@ pub(crate) struct InspectArgs {
     /// Bytes, one page if not given; K, M and G are understood
     #[arg(value_parser = number)]
     pub(crate) len: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MatrixArgs {
+    /// Time for each case, which ends with its first violation
+    #[arg(long, value_name = "N", default_value = "4", value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Seed of the schedule; another one in each run if not given
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// CPUs of the actors, such as 0,2 or 0-1; the first two allowed ones if not given
+    #[arg(long, value_name = "LIST", value_parser = cpus)]
+    pub(crate) cpus: Option<Cpus>,
+    /// Write one JSON object
+    #[arg(long, conflicts_with = "rst")]
+    pub(crate) json: bool,
+    /// Write the tables in reST, for Documentation/
+    #[arg(long)]
+    pub(crate) rst: bool,
 }
 
 #[derive(Args, Debug)]

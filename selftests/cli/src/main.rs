@@ -6,6 +6,7 @@ mod cli;
 mod gup_test;
 mod inspect;
 mod listing;
+mod matrix;
 mod mutants;
 mod output;
 mod run;
@@ -52,6 +53,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Run(args) => return run::run(&args, out),
         Command::Show(args) => show::show(&args, out)?,
         Command::Mutants(command) => return mutants::mutants(&command, out),
+        Command::Matrix(args) => return matrix::matrix(&args, out),
         Command::Inspect(args) => inspect::inspect(&args, out)?,
         Command::Bench(args) => return bench::bench(&args, out),
         Command::Completions { shell } => {

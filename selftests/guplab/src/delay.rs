@@ -138,6 +138,8 @@ points! {
         "the walk is over, and is about to see whether fork() came in between",
     WalkBackOff GUPLAB_POINT_WALK_BACK_OFF "walk_back_off"
         "the walk gives pages back",
+    WalkFolio GUPLAB_POINT_WALK_FOLIO "walk_folio"
+        "the walk references the folio that it has looked up",
 }
 
 impl Point {
