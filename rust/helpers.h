@@ -138,8 +138,6 @@ p4d_t guplab_p4dp_get(p4d_t *p4dp);
 bool guplab_p4d_present(p4d_t p4d);
 pud_t *guplab_pud_offset(p4d_t *p4dp, p4d_t *p4d, unsigned long addr);
 pud_t guplab_pudp_get(pud_t *pudp);
-unsigned long guplab_pgd_addr_end(unsigned long addr, unsigned long end);
-unsigned long guplab_p4d_addr_end(unsigned long addr, unsigned long end);
 unsigned long guplab_pud_addr_end(unsigned long addr, unsigned long end);
 unsigned long guplab_pmd_addr_end(unsigned long addr, unsigned long end);
 u64 guplab_pud_val(pud_t pud);

@@ -99,11 +99,7 @@ macro_rules! ends {
 }
 
 ends! {
-    /// Returns where the part of the range ends that the PGD entry of `addr` maps.
-    pgd_addr_end = guplab_pgd_addr_end;
-    /// The same of its P4D entry.
-    p4d_addr_end = guplab_p4d_addr_end;
-    /// The same of its PUD entry.
+    /// Returns where the part of the range ends that the PUD entry of `addr` maps.
     pud_addr_end = guplab_pud_addr_end;
     /// The same of its PMD entry.
     pmd_addr_end = guplab_pmd_addr_end;

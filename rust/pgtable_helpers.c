@@ -52,16 +52,6 @@ GUPLAB_INLINE pud_t guplab_pudp_get(pud_t *pudp)
 	return pudp_get(pudp);
 }
 
-GUPLAB_INLINE unsigned long guplab_pgd_addr_end(unsigned long addr, unsigned long end)
-{
-	return pgd_addr_end(addr, end);
-}
-
-GUPLAB_INLINE unsigned long guplab_p4d_addr_end(unsigned long addr, unsigned long end)
-{
-	return p4d_addr_end(addr, end);
-}
-
 GUPLAB_INLINE unsigned long guplab_pud_addr_end(unsigned long addr, unsigned long end)
 {
 	return pud_addr_end(addr, end);

@@ -216,7 +216,7 @@ impl<S: Steps> Walk<'_, S> {
 
         let excluded = task.steps.exclude();
         let inside = task.enter(uapi::GUPLAB_POINT_WALK, range.addr());
-        let ended = self.pgds(range.addr(), range.end(), &excluded);
+        let ended = self.all(range, &excluded);
         task.steps.leave(inside);
         drop(excluded);
 
@@ -232,6 +232,19 @@ impl<S: Steps> Walk<'_, S> {
             return Err(Stop::before(uapi::GUPLAB_STOP_FORKED));
         }
         ended
+    }
+
+    /// Takes the whole range, one entry after the other.
+    #[inline(always)]
+    fn all(&mut self, range: UserRange, kept: &S::Excluded) -> Walked {
+        let (mut addr, end) = (range.addr(), range.end());
+        while addr != end {
+            addr = self.down(addr, end, kept)?;
+            if self.task.steps.one() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Has pages that were kept be the walk's.

@@ -190,8 +190,13 @@ impl Explain {
             pin: false,
             ..self.want
         };
-        let grabbed = Grabbed::new(page, refs, want, (STOCK, nowhere), &Counts::new())
-            .map_err(|reason| Stop { reason, level })?;
+        let grabbed =
+            Grabbed::new(page, refs, want, (STOCK, nowhere), &Counts::new()).map_err(|reason| {
+                Stop {
+                    reason: reason.get(),
+                    level,
+                }
+            })?;
         if let Some(page) = NonNull::new(page) {
             let mut described = guplab_page::default();
             // SAFETY: It is referenced until `grabbed` is dropped.

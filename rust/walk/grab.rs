@@ -5,7 +5,10 @@
 
 use super::{
     protocol::Steps,
-    stop::Counts,
+    stop::{
+        Counts,
+        Reason, //
+    },
     Want, //
 };
 use crate::{
@@ -28,7 +31,7 @@ use kernel::bindings::{
 /// isn't pinned.
 pub(super) struct Grabbed {
     folio: *mut folio,
-    refs: i32,
+    refs: isize,
     pins: bool,
 }
 
@@ -58,10 +61,10 @@ impl Grabbed {
         want: Want,
         (steps, place): (S, Place),
         counts: &Counts,
-    ) -> Result<Self, u32> {
+    ) -> Result<Self, Reason> {
         // SAFETY: Every page frame that is valid has a `struct page`, which never goes away.
         if unsafe { bindings::guplab_is_pci_p2pdma_page(page) } {
-            return Err(uapi::GUPLAB_STOP_P2PDMA);
+            return Err(Reason::new(uapi::GUPLAB_STOP_P2PDMA));
         }
         // SAFETY: As above.
         if want.pin && unsafe { bindings::guplab_is_zero_page(page) } {
@@ -77,7 +80,7 @@ impl Grabbed {
             return Ok(grabbed);
         }
         if want.longterm && !grabbed.folio().is_longterm_pinnable() {
-            return Err(uapi::GUPLAB_STOP_PLACEMENT);
+            return Err(Reason::new(uapi::GUPLAB_STOP_PLACEMENT));
         }
         grabbed.pin();
         Ok(grabbed)
@@ -90,7 +93,7 @@ impl Grabbed {
         refs: Refs,
         (steps, (mm, addr)): (S, Place),
         counts: &Counts,
-    ) -> Result<Self, u32> {
+    ) -> Result<Self, Reason> {
         loop {
             let folio = folio_of(page);
             let refs = match refs {
@@ -100,13 +103,14 @@ impl Grabbed {
                 Refs::UpTo(most) => most.min(pages_behind(folio, page)),
             };
             // CAST: A table has far fewer entries than that.
-            let refs = refs as i32;
+            let refs = refs as isize;
             let inside = steps.enter(uapi::GUPLAB_POINT_WALK_FOLIO, mm, addr);
+            // CAST: And so below: it is the same number in both types.
             // SAFETY: A folio's counter is there even when the folio is not in use.
-            let referenced = unsafe { bindings::guplab_folio_ref_try_add(folio, refs) };
+            let referenced = unsafe { bindings::guplab_folio_ref_try_add(folio, refs as i32) };
             steps.leave(inside);
             if !referenced {
-                return Err(uapi::GUPLAB_STOP_FOLIO_GONE);
+                return Err(Reason::new(uapi::GUPLAB_STOP_FOLIO_GONE));
             }
             // INVARIANT: That was the reference.
             let grabbed = Self {
@@ -126,13 +130,15 @@ impl Grabbed {
 
     #[inline(always)]
     fn pin(&mut self) {
+        // CAST: No folio has more pages than that.
+        let refs = self.refs as i32;
         // SAFETY: The folio is referenced.
         if unsafe { bindings::guplab_folio_has_pincount(self.folio) } {
             // SAFETY: As above, and it has the counter.
-            unsafe { bindings::guplab_folio_pincount_add(self.folio, self.refs) };
+            unsafe { bindings::guplab_folio_pincount_add(self.folio, refs) };
         } else {
             // SAFETY: As above.
-            unsafe { bindings::guplab_folio_ref_add(self.folio, self.refs * (BIAS - 1)) };
+            unsafe { bindings::guplab_folio_ref_add(self.folio, refs * (BIAS - 1)) };
         }
         // SAFETY: Has no preconditions.
         unsafe { bindings::guplab_smp_mb_after_atomic() };
@@ -167,7 +173,7 @@ impl Grabbed {
     #[inline(always)]
     pub(super) fn keep(mut self, pages: usize) -> Kept {
         // CAST: No more than were asked for.
-        let kept = (pages as i32).min(self.refs);
+        let kept = (pages as isize).min(self.refs);
         // INVARIANT: These go back, if any; the others are no longer claimed.
         self.refs -= kept;
         Kept {
@@ -181,9 +187,8 @@ impl Grabbed {
         if self.pins && self.refs != 0 {
             // SAFETY: The folio is held.
             let pgdat = unsafe { bindings::guplab_folio_pgdat(self.folio) };
-            // CAST: To a wider type.
             // SAFETY: The node of a folio that was pinned.
-            unsafe { bindings::guplab_foll_pin_released(pgdat, self.refs as isize) };
+            unsafe { bindings::guplab_foll_pin_released(pgdat, self.refs) };
         }
         self
     }
@@ -199,7 +204,7 @@ impl Grabbed {
         // INVARIANT: The caller promises it.
         Self {
             folio: folio_of(page),
-            refs: i32::from(!is_zero),
+            refs: isize::from(!is_zero),
             pins,
         }
     }
@@ -209,8 +214,9 @@ impl Drop for Grabbed {
     #[inline(always)]
     fn drop(&mut self) {
         if self.refs != 0 {
+            // CAST: No folio has more pages than that.
             // SAFETY: By the type invariant the references are ours.
-            unsafe { put(self.folio, self.refs, self.pins) };
+            unsafe { put(self.folio, self.refs as i32, self.pins) };
         }
     }
 }
@@ -261,7 +267,7 @@ impl HeldFolio<'_> {
 #[must_use]
 pub(super) struct Kept {
     folio: *mut folio,
-    pins: i32,
+    pins: isize,
 }
 
 /// Pins that the statistics of a node don't know yet.
@@ -290,8 +296,7 @@ impl Acquired {
             self.tell();
             self.pgdat = pgdat;
         }
-        // CAST: To a wider type.
-        self.pins += kept.pins as isize;
+        self.pins += kept.pins;
     }
 
     /// Tells the statistics.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The levels of a walk above the PTEs: gup_fast_pgd_range() down to gup_fast_pmd_range(), and what
-//! a PUD or a PMD maps itself.
+//! The levels of a walk above the PTEs, and what a PUD or a PMD maps itself.
 
 use super::{
     folio,
@@ -22,8 +21,6 @@ use super::{
 use crate::{
     bindings,
     pgtable::{
-        p4d_addr_end,
-        pgd_addr_end,
         pmd_addr_end,
         pud_addr_end,
         At,
@@ -36,7 +33,6 @@ use crate::{
 };
 use kernel::{
     bindings::{
-        p4d_t,
         page,
         pgd_t,
         pmd_t,
@@ -132,113 +128,63 @@ pub(super) fn page_of_leaf<L: LeafEntry>(
 }
 
 impl<S: Steps> Walk<'_, S> {
+    /// Goes down from the top at `addr`, and takes what is mapped from there on, as far as the entry
+    /// goes that maps it or points to the table of PTEs, and not beyond `end`. Returns where that
+    /// ends.
+    ///
+    /// gup_fast_pgd_range() and those below it have a loop at each level. Here the upper levels are
+    /// read again for each PMD, which costs little, and leaves nothing to be kept in between.
     #[inline(always)]
-    pub(super) fn pgds(&mut self, mut addr: usize, end: usize, kept: &S::Excluded) -> Walked {
-        let mut pgdp = At::<pgd_t>::of_mm(self.task.mm, addr, kept);
-        while addr != end {
-            let next = self.task.next(pgd_addr_end, addr, end);
-            let mut pgd = pgdp.read();
-            if !pgd.present() {
-                return stop(uapi::GUPLAB_STOP_EMPTY, uapi::GUPLAB_LEVEL_TOP);
-            }
-            self.p4ds(pgdp.down(&mut pgd, addr), addr, next)?;
-            if self.task.steps.one() {
-                return Ok(());
-            }
-            pgdp = pgdp.plus(1);
-            addr = next;
+    pub(super) fn down(&mut self, addr: usize, end: usize, kept: &S::Excluded) -> Walked<usize> {
+        let top = |absent| stop(absent, uapi::GUPLAB_LEVEL_TOP);
+        let pgdp = At::<pgd_t>::of_mm(self.task.mm, addr, kept);
+        let mut pgd = pgdp.read();
+        if !pgd.present() {
+            return top(uapi::GUPLAB_STOP_EMPTY);
         }
-        Ok(())
+        let p4dp = pgdp.down(&mut pgd, addr);
+        let mut p4d = p4dp.read();
+        if !p4d.present() {
+            return top(uapi::GUPLAB_STOP_EMPTY);
+        }
+        let pudp = p4dp.down(&mut p4d, addr);
+        let mut pud = pudp.read();
+        self.task.trace(uapi::GUPLAB_LEVEL_PUD, addr, pud.value());
+        if !pud.present() {
+            return stop(absence(pud.none()), uapi::GUPLAB_LEVEL_PUD);
+        }
+        if pud.leaf() {
+            let task = self.task;
+            let next = task.next(pud_addr_end, addr, end);
+            let pages = task.pages(addr, next);
+            let kept = task.take_pud_leaf(pudp, pud, addr, pages, self.free())?;
+            self.add(kept, pages);
+            return Ok(next);
+        }
+        self.pmd(pudp.down(&mut pud, addr), addr, end)
     }
 
     #[inline(always)]
-    fn p4ds(&mut self, mut p4dp: At<'_, p4d_t>, mut addr: usize, end: usize) -> Walked {
-        while addr != end {
-            let next = self.task.next(p4d_addr_end, addr, end);
-            let mut p4d = p4dp.read();
-            if !p4d.present() {
-                return stop(uapi::GUPLAB_STOP_EMPTY, uapi::GUPLAB_LEVEL_TOP);
-            }
-            self.puds(p4dp.down(&mut p4d, addr), addr, next)?;
-            if self.task.steps.one() {
-                return Ok(());
-            }
-            p4dp = p4dp.plus(1);
-            addr = next;
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn puds(&mut self, mut pudp: At<'_, pud_t>, mut addr: usize, end: usize) -> Walked {
-        while addr != end {
-            let next = self.task.next(pud_addr_end, addr, end);
-            let mut pud = pudp.read();
-            self.task.trace(uapi::GUPLAB_LEVEL_PUD, addr, pud.value());
-            if !pud.present() {
-                return stop(absence(pud.none()), uapi::GUPLAB_LEVEL_PUD);
-            }
-            if pud.leaf() {
-                let same = || pudp.read().value() == pud.value();
-                self.leaf(pud, addr, next, same)?;
-            } else {
-                self.pmds(pudp.down(&mut pud, addr), addr, next)?;
-            }
-            if self.task.steps.one() {
-                return Ok(());
-            }
-            pudp = pudp.plus(1);
-            addr = next;
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn pmds(&mut self, mut pmdp: At<'_, pmd_t>, mut addr: usize, end: usize) -> Walked {
-        while addr != end {
-            let next = self.task.next(pmd_addr_end, addr, end);
-            let pmd = pmdp.read();
-            self.task.trace(uapi::GUPLAB_LEVEL_PMD, addr, pmd.value());
-            if !pmd.present() {
-                return stop(absence(pmd.none()), uapi::GUPLAB_LEVEL_PMD);
-            }
-            if pmd.leaf() {
-                self.leaf(pmd, addr, next, || pmdp.read() == pmd)?;
-            } else {
-                let inside = self.task.enter(uapi::GUPLAB_POINT_WALK_TABLE, addr);
-                let walked = self.ptes(pmdp, pmd, addr, next);
-                self.task.steps.leave(inside);
-                walked?;
-            }
-            if self.task.steps.one() {
-                return Ok(());
-            }
-            pmdp = pmdp.plus(1);
-            addr = next;
-        }
-        Ok(())
-    }
-
-    /// What a leaf maps from `addr` to `end`. `same` reads it again.
-    #[inline(always)]
-    fn leaf<L: LeafEntry>(
-        &mut self,
-        leaf: L,
-        addr: usize,
-        end: usize,
-        same: impl FnOnce() -> bool,
-    ) -> Walked {
-        let pages = match self.task.steps.one() {
-            true => 1,
-            false => (end - addr) >> PAGE_SHIFT,
-        };
+    fn pmd(&mut self, pmdp: At<'_, pmd_t>, addr: usize, end: usize) -> Walked<usize> {
         let task = self.task;
-        let kept = match task.steps.one() {
-            true => task.take_leaf(leaf, addr, pages, same, self.free()),
-            false => task.take_pages_of_leaf(leaf, addr, pages, same, self.free()),
-        };
-        self.add(kept?, pages);
-        Ok(())
+        let next = task.next(pmd_addr_end, addr, end);
+        let pmd = pmdp.read();
+        task.trace(uapi::GUPLAB_LEVEL_PMD, addr, pmd.value());
+        if !pmd.present() {
+            return stop(absence(pmd.none()), uapi::GUPLAB_LEVEL_PMD);
+        }
+        if pmd.leaf() {
+            let pages = task.pages(addr, next);
+            let same = || pmdp.read() == pmd;
+            let kept = task.take_leaf(pmd, addr, pages, same, self.free())?;
+            self.add(kept, pages);
+        } else {
+            let inside = task.enter(uapi::GUPLAB_POINT_WALK_TABLE, addr);
+            let walked = self.ptes(pmdp, pmd, addr, next);
+            task.steps.leave(inside);
+            walked?;
+        }
+        Ok(next)
     }
 }
 
@@ -261,20 +207,32 @@ impl<S: Steps> Task<'_, S> {
         }
     }
 
-    /// As below, in a function of its own, which has the registers to itself.
-    #[inline(never)]
-    fn take_pages_of_leaf<L: LeafEntry>(
-        self,
-        leaf: L,
-        addr: usize,
-        pages: usize,
-        same: impl FnOnce() -> bool,
-        slots: &mut [Slot],
-    ) -> Walked<Kept> {
-        self.take_leaf(leaf, addr, pages, same, slots)
+    /// Returns how many pages lie between two addresses.
+    #[inline(always)]
+    fn pages(self, addr: usize, next: usize) -> usize {
+        if self.steps.one() {
+            1
+        } else {
+            (next - addr) >> PAGE_SHIFT
+        }
     }
 
-    /// gup_fast_pmd_leaf(), gup_fast_pud_leaf().
+    /// What a PUD maps. In a function of its own: it is rare, and PMDs need the registers.
+    #[cold]
+    #[inline(never)]
+    fn take_pud_leaf(
+        self,
+        pudp: At<'_, pud_t>,
+        pud: Pud,
+        addr: usize,
+        pages: usize,
+        slots: &mut [Slot],
+    ) -> Walked<Kept> {
+        let same = || pudp.read().value() == pud.value();
+        self.take_leaf(pud, addr, pages, same, slots)
+    }
+
+    /// gup_fast_pmd_leaf(), gup_fast_pud_leaf(). `same` reads the entry again.
     #[inline(always)]
     fn take_leaf<L: LeafEntry>(
         self,
@@ -298,7 +256,7 @@ impl<S: Steps> Task<'_, S> {
         self.steps.leave(inside);
         let grabbed = match grabbed {
             Ok(grabbed) => grabbed,
-            Err(reason) => return stop(reason, L::LEVEL),
+            Err(reason) => return stop(reason.get(), L::LEVEL),
         };
 
         let inside = self.enter(uapi::GUPLAB_POINT_WALK_RECHECK, addr);

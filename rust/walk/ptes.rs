@@ -182,7 +182,7 @@ impl<S: Steps> Task<'_, S> {
         self.steps.leave(inside);
         let grabbed = match grabbed {
             Ok(grabbed) => grabbed,
-            Err(reason) => return stop(reason, LEVEL),
+            Err(reason) => return stop(reason.get(), LEVEL),
         };
 
         if self.steps.takes(uapi::GUPLAB_STEP_PMD_RECHECK) && pmdp.read() != pmd {

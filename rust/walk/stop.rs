@@ -16,6 +16,25 @@ pub(crate) struct Stop {
     pub(crate) level: u32,
 }
 
+/// `enum guplab_stop` in a whole register: a [`Result`] with one and the size of an address on its
+/// other side need not go through memory.
+#[derive(Clone, Copy)]
+pub(super) struct Reason(usize);
+
+impl Reason {
+    #[inline(always)]
+    pub(super) fn new(reason: u32) -> Self {
+        // CAST: To a type that is no narrower.
+        Self(reason as usize)
+    }
+
+    #[inline(always)]
+    pub(super) fn get(self) -> u32 {
+        // CAST: It was one.
+        self.0 as u32
+    }
+}
+
 impl Stop {
     /// A reason that has nothing to do with an entry.
     pub(super) fn before(reason: u32) -> Self {
