@@ -41,6 +41,7 @@ pub mod thp_sizes;
 pub mod trace;
 pub mod uffd;
 pub mod unsupported;
+pub mod vma;
 pub mod vmstat;
 pub mod walk;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Entries of /proc/self/pagemap. Bits that the kernel has added since 6.2 are what matters here,
+//! Entries of /proc/PID/pagemap. Bits that the kernel has added since 6.2 are what matters here,
 //! and no crate knows them.
 
 use std::os::fd::OwnedFd;
@@ -9,19 +9,28 @@ use rustix::io::pread;
 
 use crate::{Errno, Result, page_size};
 
-/// What the kernel tells about one page of this process.
+/// What the kernel tells about one page of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry(pub u64);
 
 impl Entry {
-    /// Reads that of the page at an address. Safe to call in a forked child: it neither allocates
-    /// nor locks.
+    /// Reads that of the page at an address of this process. Safe to call in a forked child: it
+    /// neither allocates nor locks.
     pub fn read(addr: usize) -> Result<Entry> {
-        let file: OwnedFd = open(
-            "/proc/self/pagemap",
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        Entry::read_from("/proc/self/pagemap", addr)
+    }
+
+    /// Reads that of the page at an address of a process; 0 is the own one.
+    pub fn read_of(pid: i32, addr: usize) -> Result<Entry> {
+        match pid {
+            0 => Entry::read(addr),
+            pid => Entry::read_from(&format!("/proc/{pid}/pagemap"), addr),
+        }
+    }
+
+    fn read_from(path: &str, addr: usize) -> Result<Entry> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file: OwnedFd = open(path, flags, Mode::empty())?;
         let mut entry = [0; 8];
         let at = addr / page_size() * entry.len();
         match pread(&file, &mut entry, at as u64)? {
@@ -43,6 +52,12 @@ impl Entry {
     /// also an entry for migration or a marker.
     pub fn is_swap(self) -> bool {
         self.bit(62)
+    }
+
+    /// The type of the swap entry, if it is one and may be seen: the number of the swap area, or
+    /// above these what stands for migration, devices, poison and markers.
+    pub fn swap_type(self) -> Option<u8> {
+        self.is_swap().then_some((self.0 & 0x1f) as u8)
     }
 
     /// The page belongs to a file or to shared memory.
@@ -89,6 +104,10 @@ mod tests {
         let swapped = Entry(1 << 62 | 0x1234);
         assert!(swapped.is_swap() && !swapped.is_present());
         assert_eq!(swapped.pfn(), None);
+        assert_eq!(
+            (swapped.swap_type(), present.swap_type()),
+            (Some(0x14), None)
+        );
     }
 
     #[test]
