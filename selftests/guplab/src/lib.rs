@@ -6,6 +6,7 @@
 //! - [`Child`] is a forked process that is always reaped; [`SharedPage`] is where it reports.
 //! - [`Peer`] is one that does on request what it was told, with an mm of its own.
 //! - [`Protocol`] says how guplab's own lockless walk protects itself.
+//! - [`slow_path`] foretells what GUP does where a lockless walk leaves a page to it.
 //! - [`Delay`] is an armed delay point; [`Point`] names it.
 //! - [`duel()`] brings two actors together on two CPUs, round by round.
 //! - [`Oracle`] decides; [`KernelState`] reads what the kernel itself complains about.
@@ -35,6 +36,7 @@ pub mod reclaim;
 pub mod remote;
 pub mod rng;
 pub mod shared;
+pub mod slow_path;
 pub mod split;
 pub mod swap;
 pub mod thp_sizes;
