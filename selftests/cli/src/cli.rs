@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The command line.
 
+mod explain;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -10,6 +12,8 @@ use guplab::Protocol;
 use guplab::walk::{Exclusion, Steps};
 use guplab_experiments::Family;
 use guplab_mutants::Class;
+
+pub(crate) use explain::ExplainArgs;
 
 const EXIT_CODES: &str = "Exit codes: 0 passed, 1 failed or an invariant was violated, 2 wrong \
     usage, 4 everything was skipped or no module is loaded (as in kselftest).";
@@ -41,6 +45,8 @@ pub(crate) enum Command {
     Matrix(MatrixArgs),
     /// Look at the pages that a process has at an address
     Inspect(InspectArgs),
+    /// Tell what GUP would do at an address of a process: the lockless walk, and then the slow path
+    Explain(ExplainArgs),
     /// Compare HAMMER with the kernel's own gup_test benchmark
     Bench(BenchArgs),
     /// Print a completion script
@@ -433,6 +439,8 @@ mod tests {
         assert!(parse(&["mutants", "show"]).is_err());
         assert!(parse(&["show", "record.json", "fork", "--format", "svg"]).is_ok());
         assert!(parse(&["inspect", "1", "0x7f0000000000", "2M"]).is_ok());
+        assert!(parse(&["explain", "1", "0x7f0000000000", "--write", "--longterm"]).is_ok());
+        assert!(parse(&["explain", "1", "0", "--get", "--longterm"]).is_err());
         assert!(parse(&[]).is_err());
     }
 
@@ -441,7 +449,7 @@ mod tests {
         let mut page = Vec::new();
         man(&mut page).expect("memory can be written");
         let page = String::from_utf8(page).expect("it is text");
-        for command in ["RUN", "SHOW", "INSPECT", "BENCH", "LIST", "INFO"] {
+        for command in ["RUN", "SHOW", "INSPECT", "EXPLAIN", "BENCH", "LIST", "INFO"] {
             assert!(page.contains(&format!("GUPLAB {command}")), "{command}");
         }
         assert!(page.contains("EXIT STATUS"));

@@ -26,7 +26,7 @@ pub(crate) fn inspect(args: &InspectArgs, out: &mut impl Write) -> anyhow::Resul
             .min(sys::GUPLAB_MAX_INSPECT.into());
         let seen = session
             .inspect(args.pid, at as usize, pages as u32)
-            .map_err(|error| explain(error, args.pid, at))?;
+            .map_err(|error| no_answer(error, args.pid, at))?;
         for page in &seen {
             table.row(row(page));
         }
@@ -36,7 +36,8 @@ pub(crate) fn inspect(args: &InspectArgs, out: &mut impl Write) -> anyhow::Resul
     Ok(())
 }
 
-fn explain(error: Errno, pid: i32, addr: u64) -> anyhow::Error {
+/// Why a process can't be looked at.
+pub(crate) fn no_answer(error: Errno, pid: i32, addr: u64) -> anyhow::Error {
     let why = match error {
         Errno::SRCH => format!("no process {pid}, or it has no memory of its own"),
         Errno::PERM => "looking at another process needs CAP_SYS_ADMIN".to_owned(),
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn errors_are_explained() {
-        let text = explain(Errno::SRCH, 7, 0x1000).to_string();
+        let text = no_answer(Errno::SRCH, 7, 0x1000).to_string();
         assert_eq!(
             text,
             "process 7, address 0x1000: no process 7, or it has no memory of its own"

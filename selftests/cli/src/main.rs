@@ -3,6 +3,7 @@
 
 mod bench;
 mod cli;
+mod explain;
 mod gup_test;
 mod inspect;
 mod listing;
@@ -55,6 +56,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Mutants(command) => return mutants::mutants(&command, out),
         Command::Matrix(args) => return matrix::matrix(&args, out),
         Command::Inspect(args) => inspect::inspect(&args, out)?,
+        Command::Explain(args) => explain::explain(&args, out)?,
         Command::Bench(args) => return bench::bench(&args, out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "guplab", out);

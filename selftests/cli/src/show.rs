@@ -10,7 +10,7 @@ mod step;
 mod svg;
 mod text;
 mod words;
-mod wrap;
+pub(crate) mod wrap;
 
 use std::io::Write;
 
