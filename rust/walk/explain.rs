@@ -30,7 +30,6 @@ use super::{
 use crate::{
     bindings,
     flags::PinMode,
-    folio::PageRef,
     irq::IrqsOff,
     leaf::Leaf,
     pgtable::{
@@ -45,7 +44,6 @@ use crate::{
         guplab_page, //
     }, //
 };
-use core::ptr::NonNull;
 use kernel::{
     bindings::{
         page,
@@ -89,10 +87,15 @@ impl Explain {
     /// Looks, and fills in the answer.
     pub(crate) fn run(&self, mm: &MmWithUser, out: &mut guplab_explain) {
         let addr = self.range.addr();
-        let irqs = IrqsOff::new();
-        let found = self.look(mm, &irqs, out);
-        let leaf = Leaf::read_with(mm, addr, &irqs);
-        drop(irqs);
+        let found = self.look(mm, &IrqsOff::new());
+        // By itself, for a walk that ends early doesn't come as far as the page.
+        let (leaf, folio) = Leaf::with_folio(mm, addr);
+        if let Some(folio) = folio {
+            let mut page = guplab_page::default();
+            folio.page().describe(1, &mut page);
+            out.page_flags = page.flags;
+            out.order = page.order;
+        }
         out.leaf_flags = leaf.flags;
         out.level = leaf.level;
         out.entry = leaf.entry;
@@ -104,7 +107,7 @@ impl Explain {
         }
     }
 
-    fn look(&self, mm: &MmWithUser, irqs: &IrqsOff, out: &mut guplab_explain) -> Walked<usize> {
+    fn look(&self, mm: &MmWithUser, irqs: &IrqsOff) -> Walked<usize> {
         let (addr, end) = (self.range.addr(), self.range.end());
         // SAFETY: It calculates.
         if !unsafe { bindings::guplab_gup_fast_permitted(addr, end) } {
@@ -126,29 +129,29 @@ impl Explain {
         if !p4d.present() {
             return top();
         }
-        self.pud(p4dp.down(&mut p4d, addr), addr, out)
+        self.pud(p4dp.down(&mut p4d, addr), addr)
     }
 
-    fn pud(&self, pudp: At<'_, pud_t>, addr: usize, out: &mut guplab_explain) -> Walked<usize> {
+    fn pud(&self, pudp: At<'_, pud_t>, addr: usize) -> Walked<usize> {
         let mut pud = pudp.read();
         if !pud.present() {
             return stop(absence(pud.none()), uapi::GUPLAB_LEVEL_PUD);
         }
         if pud.leaf() {
             let pages = (pud_addr_end(addr, usize::MAX) - addr) >> PAGE_SHIFT;
-            return self.leaf(pud, addr, pages, out);
+            return self.leaf(pud, addr, pages);
         }
-        self.pmd(pudp.down(&mut pud, addr), addr, out)
+        self.pmd(pudp.down(&mut pud, addr), addr)
     }
 
-    fn pmd(&self, pmdp: At<'_, pmd_t>, addr: usize, out: &mut guplab_explain) -> Walked<usize> {
+    fn pmd(&self, pmdp: At<'_, pmd_t>, addr: usize) -> Walked<usize> {
         let pmd = pmdp.read();
         if !pmd.present() {
             return stop(absence(pmd.none()), uapi::GUPLAB_LEVEL_PMD);
         }
         let pages = (pmd_addr_end(addr, usize::MAX) - addr) >> PAGE_SHIFT;
         if pmd.leaf() {
-            return self.leaf(pmd, addr, pages, out);
+            return self.leaf(pmd, addr, pages);
         }
         let level = uapi::GUPLAB_LEVEL_PTE;
         let Some(ptep) = pmdp.down(pmd, addr) else {
@@ -156,55 +159,32 @@ impl Explain {
         };
         let pte = ptep.read();
         let page = page_of_pte(pte, self.want, STOCK)?;
-        let grabbed = self.reference(page, Refs::UpTo(pages), level, out)?;
+        let grabbed = self.reference(page, Refs::UpTo(pages), level)?;
         let run = length_of_run(ptep, pte, grabbed.pages(page, STOCK)).max(1);
         self.good(&grabbed, (page, run), pte.write(), false)
             .map_err(|reason| Stop { reason, level })
     }
 
-    fn leaf<L: LeafEntry>(
-        &self,
-        leaf: L,
-        addr: usize,
-        pages: usize,
-        out: &mut guplab_explain,
-    ) -> Walked<usize> {
+    fn leaf<L: LeafEntry>(&self, leaf: L, addr: usize, pages: usize) -> Walked<usize> {
         let page = page_of_leaf(leaf, addr, self.want, STOCK)?;
-        let grabbed = self.reference(page, Refs::Leaf(1), L::LEVEL, out)?;
+        let grabbed = self.reference(page, Refs::Leaf(1), L::LEVEL)?;
         let level = L::LEVEL;
         self.good(&grabbed, (page, pages), leaf.writable(), true)
             .map_err(|reason| Stop { reason, level })
     }
 
-    /// Takes a reference, so that the folio can be asked, and describes the page.
-    fn reference(
-        &self,
-        page: *mut page,
-        refs: Refs,
-        level: u32,
-        out: &mut guplab_explain,
-    ) -> Walked<Grabbed> {
+    /// Takes a reference, so that the folio can be asked.
+    fn reference(&self, page: *mut page, refs: Refs, level: u32) -> Walked<Grabbed> {
         // No delay points here.
         let nowhere = (core::ptr::null_mut(), 0);
         let want = Want {
             pin: false,
             ..self.want
         };
-        let grabbed =
-            Grabbed::new(page, refs, want, (STOCK, nowhere), &Counts::new()).map_err(|reason| {
-                Stop {
-                    reason: reason.get(),
-                    level,
-                }
-            })?;
-        if let Some(page) = NonNull::new(page) {
-            let mut described = guplab_page::default();
-            // SAFETY: It is referenced until `grabbed` is dropped.
-            unsafe { PageRef::from_raw(page) }.describe(0, &mut described);
-            out.page_flags = described.flags;
-            out.order = described.order;
-        }
-        Ok(grabbed)
+        Grabbed::new(page, refs, want, (STOCK, nowhere), &Counts::new()).map_err(|reason| Stop {
+            reason: reason.get(),
+            level,
+        })
     }
 
     fn good(
