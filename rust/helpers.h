@@ -101,7 +101,7 @@ bool guplab_make_folio_accessible(struct folio *folio);
 void guplab_folio_set_referenced(struct folio *folio);
 unsigned long guplab_folio_mapping(const struct folio *folio);
 bool guplab_shmem_mapping(unsigned long mapping);
-bool guplab_mapping_unevictable(unsigned long mapping);
+bool guplab_secretmem_mapping(unsigned long mapping);
 void guplab_folio_put(struct folio *folio);
 void guplab_put_page(struct page *page);
 int guplab_folio_ref_count(struct folio *folio);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/fs.h>
 #include <linux/irqflags.h>
+#include <linux/magic.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -203,7 +205,10 @@ GUPLAB_INLINE bool guplab_shmem_mapping(unsigned long mapping)
 	return shmem_mapping((struct address_space *)mapping);
 }
 
-GUPLAB_INLINE bool guplab_mapping_unevictable(unsigned long mapping)
+/* secretmem_mapping() needs a symbol that is not exported; its filesystem has nothing else. */
+GUPLAB_INLINE bool guplab_secretmem_mapping(unsigned long mapping)
 {
-	return mapping_unevictable((struct address_space *)mapping);
+	const struct inode *host = ((struct address_space *)mapping)->host;
+
+	return host && host->i_sb->s_magic == SECRETMEM_MAGIC;
 }

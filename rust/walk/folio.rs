@@ -50,16 +50,13 @@ fn allowed_by_mapping(folio: *mut folio, rejects_files: bool) -> bool {
     if mapping & MAPPING_FLAGS != 0 {
         return mapping & MAPPING_ANON != 0;
     }
-    // SAFETY: It was read once and is no anonymous one, so it is there until RCU ends.
-    let is_shmem = unsafe { bindings::guplab_shmem_mapping(mapping) };
-    // secretmem_mapping() can't be called from a module; all secret memory is unevictable, and of
-    // the others that are, none is lost to the slow path.
-    // SAFETY: As above.
-    let maybe_secret = || unsafe { bindings::guplab_mapping_unevictable(mapping) };
-    if checks_secrets && !is_shmem && maybe_secret() {
+    // SAFETY: It was read once and is no anonymous one, so it is there until RCU ends, and its inode
+    // with it.
+    if checks_secrets && unsafe { bindings::guplab_secretmem_mapping(mapping) } {
         return false;
     }
-    !rejects_files || is_shmem
+    // SAFETY: As above.
+    !rejects_files || unsafe { bindings::guplab_shmem_mapping(mapping) }
 }
 
 /// Returns how many of the `pages` pages from `page` on may be pinned as they are mapped: those that
