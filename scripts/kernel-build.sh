@@ -79,8 +79,10 @@ say "building the kernel in $out: 8 to 20 minutes, once"
 	quietly "$log" "configuring the kernel" configure
 	touch "$out/.configured"
 }
-# What the fragments ask for and this version doesn't offer.
-asked=$(sed -n 's/^\(CONFIG_[A-Z0-9_]*=.*\)/\1/p' "${files[@]}")
+# What the fragments ask for, and don't take back, and this version doesn't offer.
+off=$(sed -n 's/^# \(CONFIG_[A-Z0-9_]*\) is not set/\1=/p' "${files[@]}")
+asked=$(sed -n 's/^\(CONFIG_[A-Z0-9_]*=.*\)/\1/p' "${files[@]}" |
+	if [ -n "$off" ]; then grep -vF "$off"; else cat; fi)
 while read -r option; do
 	grep -qxF "$option" "$out/.config" || say "not in this kernel: $option"
 done <<<"$asked"
