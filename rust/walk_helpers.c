@@ -134,11 +134,13 @@ GUPLAB_INLINE void guplab_folio_pincount_add(struct folio *folio, int nr)
 
 GUPLAB_INLINE void guplab_smp_mb_after_atomic(void)
 {
+	/* Pairs with folio_try_share_anon_rmap_*() and others: walk/grab.rs. */
 	smp_mb__after_atomic();
 }
 
 GUPLAB_INLINE void guplab_smp_rmb(void)
 {
+	/* Pairs with folio_try_share_anon_rmap_*(): walk/folio.rs. */
 	smp_rmb();
 }
 
