@@ -3,8 +3,7 @@
 //! Page tables, read locklessly, as types.
 //!
 //! An entry is read once, into a value, and everything is asked of that value. A place in a table
-//! ([`At`]) lasts as long as what keeps the tables where they are: interrupts off, as for fast GUP
-//! (mm/gup.c), or whatever a walk has chosen instead.
+//! ([`At`]) lasts as long as what keeps tables in place: interrupts off, or what a walk has chosen.
 //!
 //! ```text
 //! CPU 0: walks                            CPU 1: unmaps, frees the table
@@ -395,8 +394,7 @@ mod tests {
     #[test]
     fn a_huge_entry_maps_page_after_page() {
         let size = 512 << PAGE_SHIFT;
-        assert_eq!(pages_into(0, size), 0);
-        assert_eq!(pages_into(size + (3 << PAGE_SHIFT), size), 3);
-        assert_eq!(pages_into(size - 1, size), 511);
+        let pages = [0, size + (3 << PAGE_SHIFT), size - 1].map(|addr| pages_into(addr, size));
+        assert_eq!(pages, [0, 3, 511]);
     }
 }

@@ -10,10 +10,8 @@ use super::{
     counts::Counts,
     point::{
         Call,
-        Kind,
         Number, //
     },
-    request::Config, //
 };
 use crate::{
     bindings,
@@ -42,6 +40,10 @@ use kernel::{
 
 /// How often a gate looks whether it may open.
 const GATE_POLL: Delta = Delta::from_micros(20);
+
+mod arming;
+
+pub(super) use arming::walks_are_watched;
 
 /// Points that can be armed at the same time, in all sessions.
 pub(super) const SLOTS: usize = 64;
@@ -111,15 +113,6 @@ fn armed(point: Number) -> impl Iterator<Item = &'static Slot> {
         bits &= bits.wrapping_sub(1);
         TABLE.get(number)
     })
-}
-
-/// Slots that are armed at a point of a walk.
-static WALKS: Atomic<i32> = Atomic::new(0);
-
-/// Whether a point of a walk is armed by anybody.
-#[inline(always)]
-pub(super) fn walks_are_watched() -> bool {
-    WALKS.load(Relaxed) != 0
 }
 
 /// Whether a point is armed by anybody.
@@ -338,60 +331,6 @@ impl Slot {
         if let Ok(point) = Number::try_from(self.point.load(Relaxed)) {
             let is_return = matches!(side, Side::Return);
             trace::window(point.name(), is_return, times, met, addr);
-        }
-    }
-
-    /// Arms a point here. Nobody else may arm or disarm meanwhile, and the slot is free.
-    pub(super) fn arm(&self, id: u32, session: i64, mm: *mut mm_struct, config: &Config) {
-        self.session.store(session, Relaxed);
-        self.point.store(config.point.get(), Relaxed);
-        self.mm.store(mm, Relaxed);
-        self.any_task.store(config.any_task, Relaxed);
-        self.start.store(config.range.0, Relaxed);
-        self.end.store(config.range.1, Relaxed);
-        for side in [0, 1] {
-            self.wait_ns[side].store(config.wait_ns[side], Relaxed);
-            self.linger_ns[side].store(config.linger_ns[side], Relaxed);
-        }
-        self.partner.store(SLOTS, Relaxed);
-        self.paused.store(false, Relaxed);
-        self.inside.store(0, Relaxed);
-        self.entered_ns.store(0, Relaxed);
-        self.rests_until.store(0, Relaxed);
-        self.counts.clear();
-        self.id.store(id, Release);
-    }
-
-    /// Lets probes see it, or no longer.
-    pub(super) fn show(&self, number: usize, config: &Config, shown: bool) {
-        let bits = &ARMED[config.point.index()];
-        let bit = 1 << number;
-        // Only whoever holds the lock of all armed points changes it.
-        let now = bits.load(Relaxed);
-        if matches!(config.point.kind(), Kind::Walk(_)) && (now & bit != 0) != shown {
-            WALKS.add(if shown { 1 } else { -1 }, Relaxed);
-        }
-        bits.store(if shown { now | bit } else { now & !bit }, Release);
-    }
-
-    /// Frees it. No probe sees it any more.
-    pub(super) fn free(&self) {
-        self.id.store(0, Release);
-    }
-
-    /// Makes two slots each other's partners, and nobody else's.
-    pub(super) fn pair(first: usize, second: usize) {
-        TABLE[second].unpair(second);
-        TABLE[first].partner.store(second, Relaxed);
-        TABLE[second].partner.store(first, Relaxed);
-    }
-
-    /// Leaves the partner, which is alone from then on.
-    pub(super) fn unpair(&self, number: usize) {
-        if let Some(partner) = self.partner() {
-            if partner.partner.load(Relaxed) == number {
-                partner.partner.store(SLOTS, Relaxed);
-            }
         }
     }
 
