@@ -7,7 +7,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use guplab::oracle::Evidence;
 use guplab::rng::case_rng;
 use guplab::{Oracle, Origin, Session, SharedPage, walk};
 
@@ -16,9 +15,6 @@ use crate::recorder::Recorder;
 use crate::report::{CaseReport, Verdict};
 use crate::trial::{ROUNDS, Stop, Trial};
 use crate::{Case, Options};
-
-/// Decided once for each case in which guplab's own walk was used.
-const READS_TABLES: &str = "the walk reads nothing but page tables";
 
 /// One case, to be run in one way.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +103,6 @@ fn run(plan: &Plan<'_>, watched: &SharedPage) -> CaseReport {
             .and_then(Result::ok),
     );
     let ended = (experiment.run)(&mut trial);
-    judge_walks(&mut trial);
     let (counted, oracle) = trial.finish();
     let (looked, count) = (oracle.looked(), oracle.violated());
     let known = oracle.known_broken();
@@ -146,25 +141,6 @@ fn run(plan: &Plan<'_>, watched: &SharedPage) -> CaseReport {
         counters,
         recording: counted.recording,
         ..plan.report(verdict)
-    }
-}
-
-/// An entry that isn't special maps a page that is there. Where the walk found another, it has read
-/// what is a page table no longer; which it can tell, and fast GUP can't.
-fn judge_walks(trial: &mut Trial<'_>) {
-    let session = trial.session;
-    if !session.replaces_fast_gup() || trial.oracle.looked() == 0 {
-        return;
-    }
-    if let Ok((protocol, counts)) = session.walk() {
-        let strange = counts.stops_by(walk::Stop::NoPage);
-        trial.oracle.decide(READS_TABLES, strange == 0, || {
-            Evidence::default()
-                .detail(format!(
-                    "{strange} entries mapped what is behind all memory"
-                ))
-                .detail(format!("the walk's protocol: {protocol}"))
-        });
     }
 }
 

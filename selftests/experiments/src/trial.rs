@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use guplab::oracle::Evidence;
-use guplab::{Errno, Kind, Mapping, Oracle, Rng, Session, SharedPage, Unavailable};
+use guplab::{Errno, Kind, Mapping, Oracle, Rng, Session, SharedPage, Unavailable, walk};
 use serde::{Deserialize, Serialize};
 
 use crate::Window;
@@ -121,7 +121,12 @@ pub struct Trial<'s> {
     rounds: u64,
     hits: u64,
     counters: BTreeMap<&'static str, u64>,
+    /// Entries that guplab's own walk has read, and that mapped no page there is.
+    strange: u64,
 }
+
+/// Decided about every round in which guplab's own walk is used.
+const READS_TABLES: &str = "the walk reads nothing but page tables";
 
 /// What a trial counted.
 #[derive(Debug)]
@@ -167,6 +172,7 @@ impl<'s> Trial<'s> {
             rounds: 0,
             hits: 0,
             counters: BTreeMap::new(),
+            strange: 0,
         }
     }
 
@@ -190,6 +196,7 @@ impl<'s> Trial<'s> {
             Some(rounds) => self.rounds >= rounds,
             None => self.rounds > 0 && self.started.elapsed() >= self.budget.time,
         };
+        self.judge_walks();
         let is_enough = self.budget.until_violation && self.oracle.violated() > 0;
         self.record_round();
         if used_up || is_enough {
@@ -203,6 +210,24 @@ impl<'s> Trial<'s> {
         self.watched[ROUNDS].store(self.rounds, Ordering::Relaxed);
         self.oracle.begin(self.rounds, "");
         true
+    }
+
+    /// An entry that isn't special maps a page that is there. Where the walk found another, it has read
+    /// what is a page table no longer; which it can tell, and fast GUP can't.
+    fn judge_walks(&mut self) {
+        // An experiment has to look for itself, too.
+        if !self.session.replaces_fast_gup() || self.oracle.looked() == 0 {
+            return;
+        }
+        let Ok((_, counts)) = self.session.walk() else {
+            return;
+        };
+        let strange = counts.stops_by(walk::Stop::NoPage);
+        let more = strange - self.strange;
+        self.strange = strange;
+        self.oracle.decide(READS_TABLES, more == 0, || {
+            Evidence::default().detail(format!("{more} entries mapped what is behind all memory"))
+        });
     }
 
     /// Keeps the trace of the round that has ended, if it is worth that.
@@ -248,6 +273,7 @@ impl<'s> Trial<'s> {
     /// What was counted, and the oracle.
     pub fn finish(mut self) -> (Counted, Oracle) {
         // An experiment that fails doesn't ask for another round.
+        self.judge_walks();
         self.record_round();
         let counted = Counted {
             rounds: self.rounds,

@@ -20,10 +20,9 @@
 //! protects would still be there. The second look at the PMD would keep the pin right, but comes
 //! after the entry's page was looked for: so the entries map what is behind all memory
 //! (`forging.rs`), and the kernel complains, or dies. guplab's own walk looks whether there is such a
-//! page: it stops there, and counts that.
+//! page, and stops: that is decided about every round (`Trial::next_round()`).
 
-use guplab::oracle::Evidence;
-use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, sys, walk};
+use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, sys};
 
 use super::changing::is_refusal;
 use super::faulting::{STAY_US, stay};
@@ -31,9 +30,6 @@ use super::forging::{Forged, Forger};
 use super::provenance::{MAPPED_HERE, Moves, New, Provenance, around, judge_pin};
 use crate::trial::Context;
 use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
-
-/// Decided about guplab's own walk.
-const NOT_FREED: &str = "no walk reads a page table that was freed";
 
 /// The walk has read the PMD and no entry yet. With interrupts off it stays no longer than the
 /// module lets it.
@@ -106,8 +102,6 @@ struct ZapAgainstWalk<'t, 's> {
     forger: Forger<'s>,
     known: Provenance,
     moves: Moves,
-    /// Entries that guplab's own walk has read and that map nothing there is.
-    to_nowhere: u64,
 }
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
@@ -126,7 +120,6 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         forger,
         known: Provenance::default(),
         moves: Moves::watch(),
-        to_nowhere: 0,
     };
     ring.duel(&mut sides, |task: &Task| {
         let addr = mapping.page_addr(task.page);
@@ -183,15 +176,6 @@ impl<'s> Duel for ZapAgainstWalk<'_, 's> {
             Err(error) => return Err(error).context("MADV_COLLAPSE"),
         }
         self.forger.judge_pipe(trial)?;
-        let (_, counts) = trial.session.walk().context("WALK")?;
-        let to_nowhere = counts.stops_by(walk::Stop::NoPage);
-        trial
-            .oracle
-            .decide(NOT_FREED, to_nowhere == self.to_nowhere, || {
-                Evidence::at(mapping.page_addr(task.page))
-                    .detail("it came upon an entry that was forged, and that maps nothing")
-            });
-        self.to_nowhere = to_nowhere;
         let pin = pinned.context("PIN")?;
         self.forger.judge(trial, &pin)?;
         // The huge page has the content, and is another page than before.
