@@ -2,18 +2,19 @@
 //! The command line.
 
 mod explain;
+mod measure;
+mod protocol;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use guplab::Kind;
-use guplab::Protocol;
-use guplab::walk::{Exclusion, Steps};
 use guplab_experiments::Family;
 use guplab_mutants::Class;
 
 pub(crate) use explain::ExplainArgs;
+pub(crate) use measure::{BenchArgs, MatrixArgs};
+pub(crate) use protocol::ProtocolArgs;
 
 const EXIT_CODES: &str = "Exit codes: 0 passed, 1 failed or an invariant was violated, 2 wrong \
     usage, 4 everything was skipped or no module is loaded (as in kselftest).";
@@ -108,37 +109,6 @@ pub(crate) struct RunArgs {
     /// Show how closely the two sides met
     #[arg(long, short)]
     pub(crate) verbose: bool,
-}
-
-/// How guplab's own walk protects itself.
-#[derive(Args, Debug)]
-pub(crate) struct ProtocolArgs {
-    /// What keeps page tables in place while the walk reads them: irqs-off, as in fast GUP, rcu,
-    /// readers or none. Less than irqs-off can crash the machine
-    #[arg(
-        long,
-        value_name = "HOW",
-        default_value = "irqs-off",
-        requires = "walk"
-    )]
-    pub(crate) exclusion: Exclusion,
-    /// Protective steps that the walk leaves out, such as pmd-recheck,unshare; this can crash the
-    /// machine
-    #[arg(long, value_name = "STEPS", requires = "walk")]
-    pub(crate) without: Option<Steps>,
-    /// Have the walk take each page by itself, and not a run of PTEs at once
-    #[arg(long, requires = "walk")]
-    pub(crate) singly: bool,
-}
-
-impl ProtocolArgs {
-    pub(crate) fn protocol(&self) -> Protocol {
-        Protocol {
-            exclusion: self.exclusion,
-            steps_off: self.without.unwrap_or_default(),
-            singly: self.singly,
-        }
-    }
 }
 
 /// A list of CPUs.
@@ -279,58 +249,6 @@ pub(crate) struct InspectArgs {
     /// Bytes, one page if not given; K, M and G are understood
     #[arg(value_parser = number)]
     pub(crate) len: Option<u64>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct MatrixArgs {
-    /// Time for each case, which ends with its first violation
-    #[arg(long, value_name = "N", default_value = "4", value_parser = seconds)]
-    pub(crate) seconds: f64,
-    /// Seed of the schedule; another one in each run if not given
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
-    /// CPUs of the actors, such as 0,2 or 0-1; the first two allowed ones if not given
-    #[arg(long, value_name = "LIST", value_parser = cpus)]
-    pub(crate) cpus: Option<Cpus>,
-    /// Write one JSON object
-    #[arg(long, conflicts_with = "rst")]
-    pub(crate) json: bool,
-    /// Write the tables in reST, for Documentation/
-    #[arg(long)]
-    pub(crate) rst: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct BenchArgs {
-    /// Megabytes that are pinned in one pass
-    #[arg(long, value_name = "N", default_value = "128",
-          value_parser = clap::value_parser!(u64).range(2..=4096))]
-    pub(crate) megabytes: u64,
-    /// Passes of each side, taken in turns
-    #[arg(long, value_name = "N", default_value = "7",
-          value_parser = clap::value_parser!(u64).range(1..=1000))]
-    pub(crate) repeats: u64,
-    /// Compare guplab's own walk with pin_user_pages_fast() instead, both in HAMMER
-    #[arg(long)]
-    pub(crate) walker: bool,
-    /// With --walker: the mapping kinds to measure; all if not given
-    #[arg(long, value_name = "KIND", value_parser = kind, requires = "walker")]
-    pub(crate) kinds: Vec<Kind>,
-    /// With --walker: pages in each call; several sizes if not given
-    #[arg(long, value_name = "N", value_delimiter = ',', requires = "walker",
-          value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    pub(crate) pages: Vec<u32>,
-    /// Write one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-fn kind(text: &str) -> Result<Kind, String> {
-    let named = |kind: &Kind| kind.name() == text;
-    Kind::ALL.into_iter().find(named).ok_or_else(|| {
-        let names = Kind::ALL.map(Kind::name).join(" ");
-        format!("the mapping kinds are: {names}")
-    })
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
