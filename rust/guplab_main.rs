@@ -36,6 +36,7 @@ mod mm;
 mod order;
 mod pgtable;
 mod pin;
+mod random;
 mod range;
 mod session;
 mod stats;

@@ -2,14 +2,15 @@
 
 //! The order in which HAMMER takes the batches of its range.
 
+use crate::random::Random;
 use kernel::prelude::*;
 
 /// The order of the batches: one after the other, or a random one that is the same for the same
-/// seed (xorshift64).
+/// seed.
 pub(crate) struct Order {
     batches: usize,
     next: usize,
-    random: Option<u64>,
+    random: Option<Random>,
 }
 
 impl Order {
@@ -18,8 +19,7 @@ impl Order {
         Self {
             batches,
             next: 0,
-            // The generator stays at 0 once it is there.
-            random: seed.map(|seed| seed ^ 0x9e37_79b9_7f4a_7c15 | 1),
+            random: seed.map(Random::new),
         }
     }
 
@@ -38,16 +38,13 @@ impl Order {
 
     /// Returns the number of the next batch and passes over it.
     pub(crate) fn next(&mut self) -> usize {
-        let Some(state) = &mut self.random else {
+        let Some(random) = &mut self.random else {
             let number = self.next;
             self.skip(1);
             return number;
         };
-        *state ^= *state << 13;
-        *state ^= *state >> 7;
-        *state ^= *state << 17;
-        // The upper half is the better one.
-        (((*state >> 32) * self.batches as u64) >> 32) as usize
+        // CAST: Below a number that came from this type.
+        random.below(self.batches as u64) as usize
     }
 }
 
