@@ -108,6 +108,14 @@ impl Way {
         )
     }
 
+    /// Returns whether nothing is done but a lockless walk.
+    pub(crate) fn is_only(self) -> bool {
+        matches!(
+            self,
+            Self::GetFastOnly | Self::PinFastOnly | Self::WalkOnly | Self::WalkGetOnly
+        )
+    }
+
     /// Returns whether the function starts with the lockless walk.
     fn is_fast(self) -> bool {
         !matches!(self, Self::Pin | Self::PinRemote)

@@ -88,23 +88,40 @@ impl PageRef<'_> {
         Ok(())
     }
 
-    /// Fills in what INSPECT reports of a page and its folio. `own` references of the folio are not
-    /// counted.
-    pub(crate) fn describe(self, own: i32, out: &mut uapi::guplab_page) {
+    /// Returns the folio's references, its pins (-1 where they are not counted), and how often it is
+    /// mapped.
+    pub(crate) fn counts(self) -> (i32, i32, i32) {
         let folio = self.folio();
-        out.pfn = self.pfn() as u64;
         // SAFETY: By the type invariant the folio is valid.
-        out.refcount = unsafe { bindings::guplab_folio_ref_count(folio) } - own;
+        let refcount = unsafe { bindings::guplab_folio_ref_count(folio) };
         // SAFETY: As above.
-        out.pincount = if unsafe { bindings::guplab_folio_has_pincount(folio) } {
+        let pincount = if unsafe { bindings::guplab_folio_has_pincount(folio) } {
             // SAFETY: As above, and the folio has the counter.
             unsafe { bindings::guplab_folio_pincount(folio) }
         } else {
             -1
         };
         // SAFETY: As above.
-        out.mapcount = unsafe { bindings::guplab_folio_mapcount(folio) };
-        // SAFETY: As above.
+        let mapcount = unsafe { bindings::guplab_folio_mapcount(folio) };
+        (refcount, pincount, mapcount)
+    }
+
+    /// Returns whether the folio is marked as referenced, and takes the mark away.
+    pub(crate) fn test_clear_referenced(self) -> bool {
+        // SAFETY: By the type invariant the folio is valid.
+        unsafe { bindings::guplab_folio_test_clear_referenced(self.folio()) }
+    }
+
+    /// Fills in what INSPECT reports of a page and its folio. `own` references of the folio are not
+    /// counted.
+    pub(crate) fn describe(self, own: i32, out: &mut uapi::guplab_page) {
+        let folio = self.folio();
+        out.pfn = self.pfn() as u64;
+        let (refcount, pincount, mapcount) = self.counts();
+        out.refcount = refcount - own;
+        out.pincount = pincount;
+        out.mapcount = mapcount;
+        // SAFETY: By the type invariant the folio is valid.
         out.order = unsafe { bindings::guplab_folio_order(folio) };
         // SAFETY: As above.
         out.nid = unsafe { bindings::guplab_folio_nid(folio) };

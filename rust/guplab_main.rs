@@ -4,8 +4,8 @@
 //!
 //! The module offers instruments on `/dev/guplab` (`uapi/guplab.h`); experiments are made of them
 //! in userspace. A request comes in through [`ioctl`], is checked ([`range`], [`flags`]) and goes
-//! to [`held`] for pins that stay, [`hammer`] for pins in a loop, [`collapse`], [`hint`], or
-//! [`delay`] to make tasks meet. All pins are [`pin::Pins`], the only place that calls GUP, or
+//! to [`held`] for pins that stay, [`hammer`] for pins in a loop, [`compare`] for the walk against
+//! the kernel's, [`collapse`], [`hint`], or [`delay`] to make tasks meet. All pins are [`pin::Pins`], the only place that calls GUP, or
 //! [`walk`], which is GUP-fast in Rust. [`folio`] looks at pages, [`leaf`] at page tables
 //! ([`pgtable`]).
 
@@ -19,6 +19,7 @@ use kernel::{
 mod bindings;
 mod clock;
 mod collapse;
+mod compare;
 mod debug;
 mod delay;
 mod device;

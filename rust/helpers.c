@@ -153,6 +153,11 @@ bool guplab_folio_test_lru(struct folio *folio)
 	return folio_test_lru(folio);
 }
 
+bool guplab_folio_test_clear_referenced(struct folio *folio)
+{
+	return folio_test_clear_referenced(folio);
+}
+
 bool guplab_folio_test_dirty(struct folio *folio)
 {
 	return folio_test_dirty(folio);

@@ -119,6 +119,7 @@ bool guplab_folio_test_hugetlb(struct folio *folio);
 bool guplab_folio_test_ksm(struct folio *folio);
 bool guplab_folio_test_swapcache(struct folio *folio);
 bool guplab_folio_test_lru(struct folio *folio);
+bool guplab_folio_test_clear_referenced(struct folio *folio);
 bool guplab_folio_test_dirty(struct folio *folio);
 bool guplab_is_zero_folio(struct folio *folio);
 bool guplab_folio_is_longterm_pinnable(struct folio *folio);

@@ -7,6 +7,7 @@ use crate::{
         self,
         Collapse, //
     },
+    compare::Compare,
     delay,
     flags::{
         PinMode,
@@ -29,6 +30,7 @@ use crate::{
         self,
         guplab_check,
         guplab_collapse,
+        guplab_compare,
         guplab_delay,
         guplab_dma,
         guplab_explain,
@@ -79,6 +81,7 @@ pub(crate) fn dispatch(session: &Session, cmd: u32, arg: usize) -> Result {
         uapi::GUPLAB_IOC_HINT => exchange(arg, |request| hint(session, request)),
         uapi::GUPLAB_IOC_WALK => exchange(arg, |request| walk(session, request)),
         uapi::GUPLAB_IOC_EXPLAIN => exchange(arg, explain),
+        uapi::GUPLAB_IOC_COMPARE => exchange(arg, |request| compare(session, request)),
         _ => Err(ENOTTY),
     }
 }
@@ -322,4 +325,11 @@ fn explain(request: &mut guplab_explain) -> Result {
     let mm = mm::mm_of(request.pid)?;
     checked.run(&mm, request);
     Ok(())
+}
+
+#[inline(never)]
+fn compare(session: &Session, request: &mut guplab_compare) -> Result {
+    let checked = Compare::try_from(&*request)?;
+    let mm = mm::mm_of(0)?;
+    checked.run(&mm, session.account(), request)
 }

@@ -56,6 +56,7 @@ request! {
     guplab_hint 32 GUPLAB_IOC_HINT = _IOWR 0x6a;
     guplab_walk 592 GUPLAB_IOC_WALK = _IOWR 0x6b;
     guplab_explain 64 GUPLAB_IOC_EXPLAIN = _IOWR 0x6c;
+    guplab_compare 104 GUPLAB_IOC_COMPARE = _IOWR 0x6d;
 }
 
 static_assert!(size_of::<guplab_page>() == 64);

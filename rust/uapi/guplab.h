@@ -30,6 +30,7 @@
  * * %GUPLAB_IOC_HINT, &struct guplab_hint: sets NUMA hints
  * * %GUPLAB_IOC_WALK, &struct guplab_walk: says how this session's own walks protect themselves
  * * %GUPLAB_IOC_EXPLAIN, &struct guplab_explain: tells what a walk would do at an address
+ * * %GUPLAB_IOC_COMPARE, &struct guplab_compare: compares walks with the kernel's own
  *
  * Errors common to all commands:
  *
@@ -1031,6 +1032,84 @@ struct guplab_explain {
 	__u32 reserved;
 };
 
+/**
+ * enum guplab_difference - in what a walk differed from the kernel's own
+ * @GUPLAB_DIFFERENCE_NONE: in nothing
+ * @GUPLAB_DIFFERENCE_RETURNED: the number of pages, or the error
+ * @GUPLAB_DIFFERENCE_PAGE: a page
+ * @GUPLAB_DIFFERENCE_REFCOUNT: the references to its folio, while all pages were held
+ * @GUPLAB_DIFFERENCE_PINCOUNT: the pins of its folio, if they are counted
+ * @GUPLAB_DIFFERENCE_MAPCOUNT: how often its folio is mapped
+ * @GUPLAB_DIFFERENCE_REFERENCED: whether its folio was marked as referenced; by ways ONLY
+ */
+enum guplab_difference {
+	GUPLAB_DIFFERENCE_NONE,
+	GUPLAB_DIFFERENCE_RETURNED,
+	GUPLAB_DIFFERENCE_PAGE,
+	GUPLAB_DIFFERENCE_REFCOUNT,
+	GUPLAB_DIFFERENCE_PINCOUNT,
+	GUPLAB_DIFFERENCE_MAPCOUNT,
+	GUPLAB_DIFFERENCE_REFERENCED,
+};
+
+/**
+ * struct guplab_compare - compare guplab's walk with the kernel's own, again and again
+ * @addr: in: page-aligned start
+ * @nr_pages: in: pages, at most %GUPLAB_MAX_PAGES; they need not be mapped
+ * @max_pages: in: the most pages of one comparison, at most %GUPLAB_MAX_BATCH
+ * @way: in: one of &enum guplab_way's walks, as WALK has set it up; the kernel's function that does
+ *	likewise is its counterpart (PIN_FAST of WALK, PIN_FAST_ONLY of WALK_ONLY, and so on)
+ * @pin_flags: in: &enum guplab_pin_flag bits of all comparisons
+ * @random_flags: in: more of them, each of which a comparison has or has not, at random
+ * @count: in: comparisons to make
+ * @seed: in: another seed brings other comparisons
+ * @pages: out: pages that both returned, in all comparisons
+ * @compared: out: comparisons made
+ * @unsettled: out: those from which nothing follows, because the memory changed each time
+ * @differences: out: those in which the walk's result was another one than the kernel's
+ * @difference: out: &enum guplab_difference of the first of these
+ * @bad_addr: out: where it started
+ * @bad_nr_pages: out: its pages
+ * @bad_flags: out: its &enum guplab_pin_flag bits
+ * @bad_index: out: number of the page that differed
+ * @reserved: in: zero
+ * @expected: out: what the kernel's function had there: the pages it returned, or a negative error
+ *	number; a page frame; a counter
+ * @got: out: what the walk had
+ *
+ * Each comparison has a part of the range at random. It calls the kernel's function and then the
+ * walk; all pages are held together, looked at, and released again, before the next call. Where the
+ * results differ, the kernel's function is called once more: only if its result is still the same,
+ * it was not the memory that changed. A difference in counters alone has to come several times, for
+ * others may hold the same folio for a moment. Ways ONLY change nothing but the mark that a folio
+ * was referenced.
+ *
+ * ENOMEM: no memory, or RLIMIT_MEMLOCK is below @max_pages and a flag is %GUPLAB_PIN_LONGTERM.
+ * EOPNOTSUPP: this kernel doesn't have one of the two ways.
+ */
+struct guplab_compare {
+	__aligned_u64 addr;
+	__u32 nr_pages;
+	__u32 max_pages;
+	__u32 way;
+	__u32 pin_flags;
+	__u32 random_flags;
+	__u32 count;
+	__aligned_u64 seed;
+	__aligned_u64 pages;
+	__u32 compared;
+	__u32 unsettled;
+	__u32 differences;
+	__u32 difference;
+	__aligned_u64 bad_addr;
+	__u32 bad_nr_pages;
+	__u32 bad_flags;
+	__u32 bad_index;
+	__u32 reserved;
+	__aligned_u64 expected;
+	__aligned_u64 got;
+};
+
 #define GUPLAB_IOC_MAGIC	'G'
 #define GUPLAB_IOC_INFO		_IOR(GUPLAB_IOC_MAGIC, 0x60, struct guplab_info)
 #define GUPLAB_IOC_PIN		_IOWR(GUPLAB_IOC_MAGIC, 0x61, struct guplab_pin)
@@ -1045,5 +1124,6 @@ struct guplab_explain {
 #define GUPLAB_IOC_HINT		_IOWR(GUPLAB_IOC_MAGIC, 0x6a, struct guplab_hint)
 #define GUPLAB_IOC_WALK		_IOWR(GUPLAB_IOC_MAGIC, 0x6b, struct guplab_walk)
 #define GUPLAB_IOC_EXPLAIN	_IOWR(GUPLAB_IOC_MAGIC, 0x6c, struct guplab_explain)
+#define GUPLAB_IOC_COMPARE	_IOWR(GUPLAB_IOC_MAGIC, 0x6d, struct guplab_compare)
 
 #endif /* _GUPLAB_UAPI_H */

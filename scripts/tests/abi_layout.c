@@ -19,3 +19,4 @@ SIZE(guplab_delay, 376);
 SIZE(guplab_hint, 32);
 SIZE(guplab_walk, 592);
 SIZE(guplab_explain, 64);
+SIZE(guplab_compare, 104);

@@ -20,16 +20,6 @@ const FEATURES: [(sys::guplab_feature, &str); 9] = [
     (sys::GUPLAB_FEATURE_INLINED, "inlined"),
 ];
 
-const PIN_FLAGS: [(sys::guplab_pin_flag, &str); 7] = [
-    (sys::GUPLAB_PIN_WRITE, "write"),
-    (sys::GUPLAB_PIN_LONGTERM, "longterm"),
-    (sys::GUPLAB_PIN_FORCE, "force"),
-    (sys::GUPLAB_PIN_NOFAULT, "nofault"),
-    (sys::GUPLAB_PIN_HONOR_NUMA_FAULT, "honor-numa-fault"),
-    (sys::GUPLAB_PIN_INTERRUPTIBLE, "interruptible"),
-    (sys::GUPLAB_PIN_SPLIT_PMD, "split-pmd"),
-];
-
 fn names<'a>(bits: u64, table: impl IntoIterator<Item = (u64, &'a str)>) -> String {
     let names: Vec<&str> = table
         .into_iter()
@@ -69,7 +59,7 @@ pub(crate) fn info(out: &mut impl Write) -> anyhow::Result<()> {
         "pin flags",
         names(
             info.pin_flags.into(),
-            PIN_FLAGS.map(|(bit, name)| (bit.into(), name)),
+            guplab::pin::FLAGS.map(|(bit, name)| (bit.into(), name)),
         ),
     );
     row("pages in a session", info.max_pages.to_string());

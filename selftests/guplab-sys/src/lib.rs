@@ -19,7 +19,7 @@ mod generated {
 pub use generated::*;
 
 /// Every command: its name, the size of its request and its ioctl number.
-pub const COMMANDS: [(&str, usize, u32); 13] = [
+pub const COMMANDS: [(&str, usize, u32); 14] = [
     ("INFO", size_of::<guplab_info>(), GUPLAB_IOC_INFO),
     ("PIN", size_of::<guplab_pin>(), GUPLAB_IOC_PIN),
     ("UNPIN", size_of::<guplab_unpin>(), GUPLAB_IOC_UNPIN),
@@ -37,6 +37,7 @@ pub const COMMANDS: [(&str, usize, u32); 13] = [
     ("HINT", size_of::<guplab_hint>(), GUPLAB_IOC_HINT),
     ("WALK", size_of::<guplab_walk>(), GUPLAB_IOC_WALK),
     ("EXPLAIN", size_of::<guplab_explain>(), GUPLAB_IOC_EXPLAIN),
+    ("COMPARE", size_of::<guplab_compare>(), GUPLAB_IOC_COMPARE),
 ];
 
 // The layout that the header promises to every caller. The module asserts the same.
@@ -55,6 +56,7 @@ const _: () = {
     assert!(size_of::<guplab_hint>() == 32);
     assert!(size_of::<guplab_walk>() == 592);
     assert!(size_of::<guplab_explain>() == 64);
+    assert!(size_of::<guplab_compare>() == 104);
 };
 
 // The numbers where ioctl numbers are encoded as in asm-generic/ioctl.h.
@@ -73,4 +75,5 @@ const _: () = {
     assert!(GUPLAB_IOC_HINT == 0xc020_476a);
     assert!(GUPLAB_IOC_WALK == 0xc250_476b);
     assert!(GUPLAB_IOC_EXPLAIN == 0xc040_476c);
+    assert!(GUPLAB_IOC_COMPARE == 0xc068_476d);
 };

@@ -14,6 +14,7 @@
 
 pub mod address;
 pub mod child;
+pub mod compare;
 pub mod cpu;
 pub mod delay;
 pub mod device;
@@ -48,6 +49,7 @@ pub mod vmstat;
 pub mod walk;
 
 pub use child::{Child, Ended, fork_child};
+pub use compare::{Compare, Difference};
 pub use delay::{Delay, DelayRequest, Gate, Point, Whom};
 pub use device::{Hammer, OpenError, Session};
 pub use duel::{Duel, Span, duel};

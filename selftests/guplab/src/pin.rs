@@ -112,6 +112,17 @@ impl Way {
     }
 }
 
+/// The flags of pins, and their names.
+pub const FLAGS: [(sys::guplab_pin_flag, &str); 7] = [
+    (sys::GUPLAB_PIN_WRITE, "write"),
+    (sys::GUPLAB_PIN_LONGTERM, "longterm"),
+    (sys::GUPLAB_PIN_FORCE, "force"),
+    (sys::GUPLAB_PIN_NOFAULT, "nofault"),
+    (sys::GUPLAB_PIN_HONOR_NUMA_FAULT, "honor-numa-fault"),
+    (sys::GUPLAB_PIN_INTERRUPTIBLE, "interruptible"),
+    (sys::GUPLAB_PIN_SPLIT_PMD, "split-pmd"),
+];
+
 /// What to pin, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct PinRequest {

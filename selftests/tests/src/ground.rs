@@ -222,6 +222,20 @@ impl Ground {
         self.call(sys::GUPLAB_IOC_EXPLAIN, &mut request)
     }
 
+    /// COMPARE.
+    pub fn compare(&self, spoil: impl FnOnce(&mut sys::guplab_compare)) -> Result<()> {
+        let mut request = sys::guplab_compare {
+            addr: self.mapping.addr() as u64,
+            nr_pages: PINNED,
+            max_pages: PINNED,
+            way: sys::GUPLAB_WAY_WALK_GET_ONLY,
+            count: 4,
+            ..Default::default()
+        };
+        spoil(&mut request);
+        self.call(sys::GUPLAB_IOC_COMPARE, &mut request)
+    }
+
     /// DELAY. Returns the name of what was armed.
     pub fn delay(&self, op: u32, spoil: impl FnOnce(&mut sys::guplab_delay)) -> Result<u32> {
         let mut request = sys::guplab_delay {

@@ -2,6 +2,7 @@
 //! Every command with right and wrong requests: which error does each of them bring?
 
 mod commands;
+mod compare;
 mod delays;
 mod hints;
 mod numbers;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         walks::WAYS,
         walks::PROTOCOLS,
         walks::EXPLAIN,
+        compare::COMPARE,
     ]
     .into_iter()
     .flatten()
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
     tests.extend(delays::tests());
     tests.extend(points::tests());
     tests.extend(walks::tests());
+    tests.extend(compare::tests());
     tests.extend(rights::tests());
     run_all(&tests)
 }

@@ -31,7 +31,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     ("number 0", Some(Errno::NOTTY), |g| call(g, 0)),
     ("unknown number", Some(Errno::NOTTY), |g| {
-        call(g, sys::GUPLAB_IOC_EXPLAIN + 1)
+        call(g, sys::GUPLAB_IOC_COMPARE + 1)
     }),
     ("number before the first", Some(Errno::NOTTY), |g| {
         call(g, sys::GUPLAB_IOC_INFO - 1)

@@ -3,6 +3,7 @@
 
 use guplab::{Errno, Result, page_size, sys};
 
+use crate::compare;
 use crate::delay;
 use crate::request::{PAGE, Passed, Request, bad_mode};
 use crate::walk;
@@ -13,7 +14,7 @@ pub(crate) fn bad_range(addr: u64, len: u64, max: u64) -> bool {
     addr % page != 0 || len == 0 || len % page != 0 || len > max || addr >= 1 << 62
 }
 
-fn bad_pages(addr: u64, nr_pages: u32, max: u32) -> bool {
+pub(crate) fn bad_pages(addr: u64, nr_pages: u32, max: u32) -> bool {
     let page = page_size() as u64;
     bad_range(addr, u64::from(nr_pages) * page, u64::from(max) * page)
 }
@@ -54,6 +55,7 @@ impl Request {
             Request::Delay(r) => delay::is_malformed(r),
             Request::Walk(r) => walk::is_walk_malformed(r),
             Request::Explain(r) => walk::is_explain_malformed(r),
+            Request::Compare(r) => compare::is_malformed(r),
             Request::Hint(r) => bad_range(r.addr, r.len, sys::GUPLAB_MAX_HINT.into()) || r.pid < 0,
         }
     }
@@ -113,6 +115,7 @@ impl Request {
             }
             Request::Delay(r) => delay::may_bring(r, error),
             Request::Explain(r) => walk::explain_may_bring(r, error),
+            Request::Compare(_) => MEMORY.contains(&error) || error == Errno::OPNOTSUPP,
             Request::Hint(r) => {
                 // The range may leave its VMA, or what is mapped there.
                 matches!(
@@ -145,6 +148,7 @@ impl Request {
             Request::Delay(r) if r.op == sys::GUPLAB_DELAY_ARM => r.id != 0,
             Request::Walk(r) => walk::is_walk_sound(r),
             Request::Explain(r) => walk::is_explain_sound(r),
+            Request::Compare(r) => compare::is_sound(r),
             Request::Delay(r) => r.point < sys::GUPLAB_NR_POINTS,
             _ => true,
         }

@@ -8,7 +8,9 @@
 //! Ranges with userfaultfd are left out, for nobody would resolve their faults: "lifetime" has them.
 
 mod answer;
+mod compare;
 mod delay;
+mod hint;
 mod keeper;
 mod request;
 mod walk;
@@ -270,6 +272,7 @@ fn main() -> ExitCode {
         "every answer to HINT is allowed",
         "every answer to WALK is allowed",
         "every answer to EXPLAIN is allowed",
+        "every answer to COMPARE is allowed",
     ];
     let once: Arc<OnceLock<Result<Report, Not>>> = Arc::default();
     let test = |name, judge: Box<dyn Fn(&Report) -> Tested + Send + Sync>| {

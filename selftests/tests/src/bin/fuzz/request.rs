@@ -4,9 +4,8 @@
 use guplab::{Rng, Way, page_size, sys};
 use guplab_tests::ground::KERNEL_ADDRESS;
 
-use crate::delay;
-use crate::walk;
 use crate::zoo::Zoo;
+use crate::{compare, delay, hint, walk};
 
 /// A request of one command.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +27,7 @@ pub(crate) enum Request {
     Hint(sys::guplab_hint),
     Walk(sys::guplab_walk),
     Explain(sys::guplab_explain),
+    Compare(sys::guplab_compare),
 }
 
 /// Where the kernel finds the request.
@@ -117,7 +117,7 @@ impl Ingredients<'_> {
         }
     }
 
-    fn mode(&self, rng: &mut Rng, untouchable: bool) -> (u32, u32) {
+    pub(crate) fn mode(&self, rng: &mut Rng, untouchable: bool) -> (u32, u32) {
         let way = rng.u32(0..WAYS);
         let mut flags = rng.u32(..) & rng.u32(..) & KNOWN_PIN_FLAGS;
         if one_in(rng, 2) {
@@ -139,7 +139,7 @@ impl Ingredients<'_> {
     }
 
     /// Rarely one, for a gate can stay closed for long.
-    fn gate(&self, rng: &mut Rng) -> u32 {
+    pub(crate) fn gate(&self, rng: &mut Rng) -> u32 {
         if one_in(rng, 48) { self.armed } else { 0 }
     }
 
@@ -237,25 +237,9 @@ impl Ingredients<'_> {
         })
     }
 
-    fn hint(&self, rng: &mut Rng) -> Request {
-        let place = self.zoo.place(rng);
-        // This program runs on what is untouchable.
-        let (addr, nr_pages) = match place.untouchable {
-            true => (self.buffer, 1),
-            false => (place.addr, place.nr_pages),
-        };
-        Request::Hint(sys::guplab_hint {
-            addr,
-            len: u64::from(nr_pages) * page_size() as u64,
-            pid: self.pid(rng),
-            gate: self.gate(rng),
-            ..Default::default()
-        })
-    }
-
     /// Makes a request, one in five of which is spoiled in one field.
     pub(crate) fn request(&self, rng: &mut Rng) -> Request {
-        let mut request = match rng.u32(0..40) {
+        let mut request = match rng.u32(0..42) {
             0 => Request::Info(Default::default()),
             1..=10 => self.pin(rng),
             11..=17 => Request::Unpin(sys::guplab_unpin {
@@ -276,6 +260,7 @@ impl Ingredients<'_> {
             33 => self.hint(rng),
             34 => Request::Walk(walk::walk(rng)),
             35..=38 => self.explain(rng),
+            39 | 40 => self.compare(rng),
             _ => Request::Stats(sys::guplab_stats {
                 scope: rng.u32(0..=sys::GUPLAB_STATS_MODULE),
                 ..Default::default()
@@ -305,6 +290,7 @@ impl Request {
             Request::Hint(r) => (10, std::ptr::from_mut(r).cast()),
             Request::Walk(r) => (11, std::ptr::from_mut(r).cast()),
             Request::Explain(r) => (12, std::ptr::from_mut(r).cast()),
+            Request::Compare(r) => (13, std::ptr::from_mut(r).cast()),
         }
     }
 
@@ -384,14 +370,8 @@ impl Request {
             Request::Delay(r) => delay::spoil(r, rng),
             Request::Walk(r) => walk::spoil_walk(r, rng),
             Request::Explain(r) => walk::spoil_explain(r, rng),
-            Request::Hint(r) => match which {
-                0 | 1 => r.addr = bad_address(rng, r.addr),
-                2 | 3 => {
-                    r.len = [0, r.len + 1, u64::from(sys::GUPLAB_MAX_HINT) + 4096][rng.usize(0..3)]
-                }
-                4 | 5 => r.pid = [-1, i32::MIN, i32::MAX][rng.usize(0..3)],
-                _ => r.gate = rng.u32(1..),
-            },
+            Request::Compare(r) => compare::spoil(r, rng),
+            Request::Hint(r) => hint::spoil(r, rng),
         }
     }
 }

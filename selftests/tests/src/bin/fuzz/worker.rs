@@ -97,7 +97,8 @@ impl Ledger {
             | Request::Delay(_)
             | Request::Hint(_)
             | Request::Walk(_)
-            | Request::Explain(_) => {}
+            | Request::Explain(_)
+            | Request::Compare(_) => {}
         }
     }
 
