@@ -11,7 +11,8 @@
 # that of a guest which died is 255.
 #
 # GUPLAB_VM=vng (the host's own file system is the guest's) or initramfs (nothing but busybox),
-# GUPLAB_CPUS, GUPLAB_MEMORY (MB), GUPLAB_TIMEOUT (seconds), GUPLAB_SABOTAGE.
+# GUPLAB_CPUS, GUPLAB_MEMORY (MB), GUPLAB_TIMEOUT (seconds), GUPLAB_SABOTAGE; GUPLAB_SEED and
+# GUPLAB_COMPARISONS are for the test programs.
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
@@ -50,6 +51,8 @@ cat >"$dir/task" <<TASK
 TASK=$task
 GUPLAB_TIMEOUT=$timeout
 GUPLAB_SABOTAGE=$(quote "${GUPLAB_SABOTAGE:-}")
+GUPLAB_SEED=$(quote "${GUPLAB_SEED:-}")
+GUPLAB_COMPARISONS=$(quote "${GUPLAB_COMPARISONS:-}")
 RUN_ARGS=$(quote "$(quote "$@")")
 TASK
 

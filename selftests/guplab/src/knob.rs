@@ -97,7 +97,7 @@ impl Drop for Knobs {
 }
 
 /// Reads a number out of a file.
-pub(crate) fn number(path: impl AsRef<Path>) -> Result<u64, Unsupported> {
+pub fn number(path: impl AsRef<Path>) -> Result<u64, Unsupported> {
     let path = path.as_ref();
     let text = read(path)?;
     text.parse()

@@ -125,7 +125,12 @@ pub fn request(mapping: &Mapping, nr_pages: u32) -> PinRequest {
 
 /// Runs all tests, and writes KTAP.
 pub fn run_all(tests: &[Test]) -> ExitCode {
-    match write_all(tests) {
+    run_all_within(tests, WATCHDOG)
+}
+
+/// Runs all tests, of which each may take so long, and writes KTAP.
+pub fn run_all_within(tests: &[Test], limit: Duration) -> ExitCode {
+    match write_all(tests, limit) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("writing the results: {error}");
@@ -134,7 +139,7 @@ pub fn run_all(tests: &[Test]) -> ExitCode {
     }
 }
 
-fn write_all(tests: &[Test]) -> io::Result<u8> {
+fn write_all(tests: &[Test], limit: Duration) -> io::Result<u8> {
     if let Err(error) = Session::open() {
         if error.is_no_module() {
             Ktap::skip_all(io::stdout(), &error.to_string())?;
@@ -150,7 +155,7 @@ fn write_all(tests: &[Test]) -> io::Result<u8> {
         let outcome = if hung {
             Outcome::Fail(vec!["not run, because an earlier test hangs".into()])
         } else {
-            run_one(test).unwrap_or_else(|hang| {
+            run_one(test, limit).unwrap_or_else(|hang| {
                 hung = true;
                 hang
             })
@@ -166,7 +171,7 @@ fn write_all(tests: &[Test]) -> io::Result<u8> {
 }
 
 /// The error is the outcome of a test that hangs, which leaves its thread behind.
-fn run_one(test: &Test) -> Result<Outcome, Outcome> {
+fn run_one(test: &Test, limit: Duration) -> Result<Outcome, Outcome> {
     let (sender, receiver) = channel();
     let run = Arc::clone(&test.run);
     thread::spawn(move || {
@@ -175,7 +180,7 @@ fn run_one(test: &Test) -> Result<Outcome, Outcome> {
         // Nobody listens any more after a hang.
         let _nobody = sender.send(tested);
     });
-    match receiver.recv_timeout(WATCHDOG) {
+    match receiver.recv_timeout(limit) {
         Ok(Ok(())) => Ok(Outcome::Pass),
         Ok(Err(Not::Failed(how))) => Ok(Outcome::Fail(vec![how])),
         Ok(Err(Not::Skipped(why))) => Ok(Outcome::Skip(why)),
@@ -184,7 +189,7 @@ fn run_one(test: &Test) -> Result<Outcome, Outcome> {
         }
         Err(RecvTimeoutError::Timeout) => Err(Outcome::Fail(vec![format!(
             "it hangs: no end in {} s",
-            WATCHDOG.as_secs()
+            limit.as_secs()
         )])),
     }
 }

@@ -168,6 +168,19 @@ impl Mapping {
         })
     }
 
+    /// Has two runs of its pages change places, with their page-table entries, with mremap(2). Not
+    /// for hugetlb (EINVAL). Where it fails on the way, some of these pages are dropped.
+    pub fn exchange_pages(&self, first: usize, second: usize, nr_pages: usize) -> Result<()> {
+        assert!(first.abs_diff(second) >= nr_pages);
+        let (first, len) = self.part(first, nr_pages);
+        let (second, _) = self.part(second, nr_pages);
+        let skew = first % self.pmd_size;
+        let place = Range::reserve(skew + len, self.pmd_size)?;
+        self.range.move_to(first, len, &place, skew)?;
+        self.range.move_to(second, len, &self.range, first)?;
+        place.move_to(skew, len, &self.range, second)
+    }
+
     pub(super) fn raw_file(&self) -> c_int {
         self.file.as_ref().map_or(-1, |file| file.raw())
     }
@@ -233,6 +246,20 @@ mod tests {
             assert_eq!(aside.word(0).load(Ordering::SeqCst), 7);
             drop(aside);
             assert_eq!(mapping.read(at), 7);
+        }
+    }
+
+    #[test]
+    fn pages_change_places() {
+        for kind in [Kind::Anon4k, Kind::Shmem] {
+            let mapping = Mapping::unverified(kind);
+            let at = |page| page * page_size();
+            for page in [5, 6, 700, 701] {
+                mapping.write(at(page), page as u64);
+            }
+            mapping.exchange_pages(5, 700, 2).expect("exchanged");
+            let seen = [5, 6, 700, 701].map(|page| mapping.read(at(page)));
+            assert_eq!(seen, [700, 701, 5, 6]);
         }
     }
 
