@@ -119,7 +119,7 @@ fn exchange(stage: &mut Stage<'_>) -> Result<()> {
 
 /// Forks so that some pages stay exclusive, in the middle of others, and all are read-only: what lies
 /// in one folio, and looks alike in the page table, differs in PageAnonExclusive().
-fn fork_some(stage: &mut Stage<'_>) -> Result<()> {
+pub(crate) fn fork_some(stage: &mut Stage<'_>) -> Result<()> {
     let (mapping, parts) = (stage.mapping, [stage.part(), stage.part()]);
     for (first, nr_pages) in parts {
         mapping.advise(first, nr_pages, Advice::DontFork)?;

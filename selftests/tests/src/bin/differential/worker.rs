@@ -15,7 +15,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use crate::area;
 use crate::comparer::{Comparer, Window};
 use crate::held::Held;
-use crate::operations::OPERATIONS;
+use crate::operations::{OPERATIONS, fork_some};
 use crate::own;
 use crate::stage::{PEERS, Stage};
 use crate::subject::Subject;
@@ -24,7 +24,7 @@ use crate::totals::Totals;
 /// The memory that is changed, in what one PMD maps.
 const PMDS: usize = 3;
 /// Operations after which the memory is made anew.
-const OPERATIONS_A_LIFE: u32 = 24;
+const OPERATIONS_A_LIFE: u32 = 16;
 /// How long pages may take to be merged.
 const MERGING: Duration = Duration::from_secs(20);
 
@@ -107,6 +107,10 @@ fn lives(subject: Subject, mut comparer: Comparer, mut rng: Rng) -> Result<Total
 
     prepare(subject, &session, &mapping)?;
     while comparer.goes_on() {
+        if rng.bool() {
+            // Later few pages are exclusive.
+            let _refused = fork_some(&mut stage);
+        }
         for _ in 0..OPERATIONS_A_LIFE {
             // The page before and the one after it belong to the mapping's reservation.
             let window = match rng.u32(0..4) {
