@@ -245,13 +245,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("# seed {}", plan.seed);
+    // Nothing may come before the line with KTAP's version: the first test says it.
+    let mut notes = vec![format!("seed {}", plan.seed)];
     let kernel = Mutex::new(Some(KernelState::read()));
     // Without these there is less to compare, or more that doesn't settle.
-    let _swap = Zram::new(SWAP).map_err(|why| println!("# no swap: {why}"));
+    let _swap = Zram::new(SWAP).map_err(|why| notes.push(format!("no swap: {why}")));
     // Each worker would put it back for all.
     let _sizes = Knob::set(MTHP_POLICY, "madvise");
-    let _rest = Khugepaged::at_rest().map_err(|why| println!("# khugepaged works: {why}"));
+    let _rest = Khugepaged::at_rest().map_err(|why| notes.push(format!("khugepaged works: {why}")));
 
     let all = All::default();
     let mut tests = Vec::new();
@@ -259,7 +260,13 @@ fn main() -> ExitCode {
         let all = Arc::clone(&all);
         // A program makes its list of tests once.
         let name: &'static str = format!("{}: the walk brings the same", subject.name()).leak();
-        tests.push(Test::new(name, move || compare(plan, subject, &all)));
+        let notes = std::mem::take(&mut notes);
+        tests.push(Test::new(name, move || {
+            for note in &notes {
+                println!("# {note}");
+            }
+            compare(plan, subject, &all)
+        }));
     }
     tests.push(Test::new("walks end for every reason", move || {
         all_stops(&all)
