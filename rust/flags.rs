@@ -108,6 +108,15 @@ impl Way {
         )
     }
 
+    /// Returns whether guplab's own walk does it, as far as that comes.
+    #[inline]
+    pub(crate) fn walks(self) -> bool {
+        matches!(
+            self,
+            Self::Walk | Self::WalkOnly | Self::WalkGet | Self::WalkGetOnly
+        )
+    }
+
     /// Returns whether nothing is done but a lockless walk.
     pub(crate) fn is_only(self) -> bool {
         matches!(

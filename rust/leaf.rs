@@ -10,6 +10,7 @@ use crate::{
     folio::FolioRef,
     irq::IrqsOff,
     pgtable::{
+        at_pud,
         At,
         Pmd,
         Pte,
@@ -74,7 +75,7 @@ impl Leaf {
 
     /// Reads the entry for `addr`.
     pub(crate) fn read(mm: &MmWithUser, addr: usize) -> Self {
-        Self::read_with(mm, addr, &IrqsOff::new())
+        Self::walk(mm, addr, &IrqsOff::new())
     }
 
     /// Reads the entry for `addr` and takes a reference to the folio that it maps, if it maps one
@@ -82,7 +83,7 @@ impl Leaf {
     pub(crate) fn with_folio(mm: &MmWithUser, addr: usize) -> (Self, Option<FolioRef>) {
         for _ in 0..RETRIES {
             let irqs = IrqsOff::new();
-            let leaf = Self::read_with(mm, addr, &irqs);
+            let leaf = Self::walk(mm, addr, &irqs);
             if !leaf.has_page() {
                 return (leaf, None);
             }
@@ -91,7 +92,7 @@ impl Leaf {
             let Some(folio) = FolioRef::try_get(leaf.pfn, &irqs) else {
                 continue;
             };
-            let again = Self::read_with(mm, addr, &irqs);
+            let again = Self::walk(mm, addr, &irqs);
             drop(irqs);
             if again.is_mapped() && again.pfn == leaf.pfn {
                 return (again, Some(folio));
@@ -119,20 +120,9 @@ impl Leaf {
         unsafe { bindings::guplab_pfn_valid(self.pfn) }
     }
 
-    /// The same, while interrupts are off already.
-    pub(crate) fn read_with(mm: &MmWithUser, addr: usize, irqs: &IrqsOff) -> Self {
-        let top = Self::empty(uapi::GUPLAB_LEVEL_TOP);
-        let pgdp = At::of_mm(mm, addr, irqs);
-        let mut pgd = pgdp.read();
-        if !pgd.present() {
-            return top;
-        }
-        let p4dp = pgdp.down(&mut pgd, addr);
-        let mut p4d = p4dp.read();
-        if !p4d.present() {
-            return top;
-        }
-        Self::walk_pud(p4dp.down(&mut p4d, addr), addr)
+    fn walk(mm: &MmWithUser, addr: usize, irqs: &IrqsOff) -> Self {
+        at_pud(mm, addr, irqs, |pudp| Self::walk_pud(pudp, addr))
+            .unwrap_or(Self::empty(uapi::GUPLAB_LEVEL_TOP))
     }
 
     fn walk_pud(pudp: At<'_, pud_t>, addr: usize) -> Self {

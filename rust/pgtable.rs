@@ -23,8 +23,6 @@ use crate::{
 use core::marker::PhantomData;
 use kernel::{
     bindings::{
-        p4d_t,
-        pgd_t,
         pmd_t,
         pte_t,
         pud_t, //
@@ -104,12 +102,6 @@ ends! {
     pmd_addr_end = guplab_pmd_addr_end;
 }
 
-/// An entry of the topmost level.
-pub(crate) struct Pgd(pgd_t);
-
-/// An entry of the level between PGD and PUD, which many machines fold.
-pub(crate) struct P4d(p4d_t);
-
 /// An entry that points to a table of PMDs, or maps memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Pud(pud_t);
@@ -127,67 +119,37 @@ pub(crate) trait KeepsTables {}
 
 impl KeepsTables for IrqsOff {}
 
-impl<'w> At<'w, pgd_t> {
-    /// Returns the place of the entry for `addr`.
-    #[inline(always)]
-    pub(crate) fn of_mm(mm: &MmWithUser, addr: usize, _kept: &'w impl KeepsTables) -> Self {
-        // SAFETY: The mm has users, so it has a top-level table.
-        Self::new(unsafe { bindings::guplab_pgd_offset(mm.as_raw(), addr) })
+/// Goes down to the PUD entry for `addr`, and calls `then` with its place. Returns nothing where there
+/// is no table of PUDs.
+///
+/// Where a level above is folded, that place is a value which was read on the way, and which lasts as
+/// long as the call.
+#[inline(always)]
+pub(crate) fn at_pud<R>(
+    mm: &MmWithUser,
+    addr: usize,
+    _kept: &impl KeepsTables,
+    then: impl FnOnce(At<'_, pud_t>) -> R,
+) -> Option<R> {
+    // SAFETY: The mm has users, so it has a top-level table.
+    let pgdp = unsafe { bindings::guplab_pgd_offset(mm.as_raw(), addr) };
+    // SAFETY: `pgdp` points into that table.
+    let mut pgd = unsafe { bindings::guplab_pgdp_get(pgdp) };
+    // SAFETY: It looks at the value only.
+    if !unsafe { bindings::guplab_pgd_present(pgd) } {
+        return None;
     }
-
-    /// Reads the entry.
-    #[inline(always)]
-    pub(crate) fn read(self) -> Pgd {
-        // SAFETY: By the type invariant it can be read.
-        Pgd(unsafe { bindings::guplab_pgdp_get(self.ptr) })
+    // SAFETY: `pgd` was read from `pgdp`, is present, and outlives the result's use.
+    let p4dp = unsafe { bindings::guplab_p4d_offset(pgdp, &mut pgd, addr) };
+    // SAFETY: `p4dp` points to `pgd`, or into a table that is kept.
+    let mut p4d = unsafe { bindings::guplab_p4dp_get(p4dp) };
+    // SAFETY: It looks at the value only.
+    if !unsafe { bindings::guplab_p4d_present(p4d) } {
+        return None;
     }
-
-    /// Returns the place below `pgd`, which was read here and points to a table.
-    #[inline(always)]
-    pub(crate) fn down<'e>(self, pgd: &'e mut Pgd, addr: usize) -> At<'e, p4d_t>
-    where
-        'w: 'e,
-    {
-        // SAFETY: `pgd` was read from here, and outlives the result.
-        At::new(unsafe { bindings::guplab_p4d_offset(self.ptr, &mut pgd.0, addr) })
-    }
-}
-
-impl Pgd {
-    /// Returns whether there is a table below.
-    #[inline(always)]
-    pub(crate) fn present(&self) -> bool {
-        // SAFETY: It looks at the value only.
-        unsafe { bindings::guplab_pgd_present(self.0) }
-    }
-}
-
-impl<'w> At<'w, p4d_t> {
-    /// Reads the entry.
-    #[inline(always)]
-    pub(crate) fn read(self) -> P4d {
-        // SAFETY: By the type invariant it can be read.
-        P4d(unsafe { bindings::guplab_p4dp_get(self.ptr) })
-    }
-
-    /// Returns the place below `p4d`, which was read here and points to a table.
-    #[inline(always)]
-    pub(crate) fn down<'e>(self, p4d: &'e mut P4d, addr: usize) -> At<'e, pud_t>
-    where
-        'w: 'e,
-    {
-        // SAFETY: `p4d` was read from here, and outlives the result.
-        At::new(unsafe { bindings::guplab_pud_offset(self.ptr, &mut p4d.0, addr) })
-    }
-}
-
-impl P4d {
-    /// Returns whether there is a table below.
-    #[inline(always)]
-    pub(crate) fn present(&self) -> bool {
-        // SAFETY: It looks at the value only.
-        unsafe { bindings::guplab_p4d_present(self.0) }
-    }
+    // SAFETY: `p4d` was read from `p4dp`, is present, and outlives the result's use.
+    let pudp = unsafe { bindings::guplab_pud_offset(p4dp, &mut p4d, addr) };
+    Some(then(At::new(pudp)))
 }
 
 impl<'w> At<'w, pud_t> {

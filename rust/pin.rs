@@ -277,10 +277,7 @@ fn call(
         // SAFETY: `slots` has the room, and no flag is internal to GUP (`PinMode` maps each).
         // CAST: To a wider type.
         unsafe { pin_user_pages_fast(range.addr(), nr, mode.foll(), slots.as_mut_ptr()) as isize }
-    } else if matches!(
-        mode.way(),
-        Way::Walk | Way::WalkOnly | Way::WalkGet | Way::WalkGetOnly
-    ) {
+    } else if mode.way().walks() {
         call_walk(mm, range, mode, account, slots)
     } else {
         call_other(mm, range, mode, slots.as_mut_ptr())
@@ -301,7 +298,7 @@ fn call_walk(
     let taken = walk::walk(mm, range, mode.want(), account, slots);
     // CAST: No range for pinning has more than 2^20 pages.
     let walked = taken as isize;
-    if taken == range.nr_pages() || matches!(mode.way(), Way::WalkOnly | Way::WalkGetOnly) {
+    if taken == range.nr_pages() || mode.way().is_only() {
         return walked;
     }
     let rest = slots.get_mut(taken..).unwrap_or_default();

@@ -81,7 +81,7 @@ impl Walks {
     /// Returns the stock protocol, and nothing counted.
     pub(crate) const fn new() -> Self {
         Self {
-            protocol: Atomic::new(0),
+            protocol: Atomic::new(Protocol::STOCK_PACKED),
             counts: Counts::new(),
         }
     }
@@ -196,23 +196,11 @@ impl<S: Steps> Walk<'_, S> {
     fn walk(&mut self, range: UserRange) -> Walked {
         let task = self.task;
         let raw = task.mm.as_raw();
-        // SAFETY: It calculates.
-        if !unsafe { bindings::guplab_gup_fast_permitted(range.addr(), range.end()) } {
-            return Err(Stop::before(uapi::GUPLAB_STOP_LIMIT));
-        }
         if task.want.pin && task.steps.takes(uapi::GUPLAB_STEP_HAS_PINNED) {
             // SAFETY: The mm has users.
             unsafe { bindings::guplab_mm_set_has_pinned(raw) };
         }
-        let watches_fork = task.want.pin && task.steps.takes(uapi::GUPLAB_STEP_SEQCOUNT);
-        let mut seq = 0;
-        if watches_fork {
-            // SAFETY: As above.
-            seq = unsafe { bindings::guplab_write_protect_seq(raw) };
-            if seq % 2 != 0 {
-                return Err(Stop::before(uapi::GUPLAB_STOP_FORK));
-            }
-        }
+        let seq = task.begin(range)?;
 
         let excluded = task.steps.exclude();
         let inside = task.enter(uapi::GUPLAB_POINT_WALK, range.addr());
@@ -223,7 +211,8 @@ impl<S: Steps> Walk<'_, S> {
         self.acquired.tell();
         let inside = task.enter(uapi::GUPLAB_POINT_WALK_RETRY, range.addr());
         // SAFETY: As above.
-        let forked = watches_fork && unsafe { bindings::guplab_write_protect_retry(raw, seq) };
+        let retry = |seq| unsafe { bindings::guplab_write_protect_retry(raw, seq) };
+        let forked = seq.is_some_and(retry);
         task.steps.leave(inside);
         if forked {
             let inside = task.enter(uapi::GUPLAB_POINT_WALK_BACK_OFF, range.addr());
@@ -262,6 +251,25 @@ impl<S: Steps> Walk<'_, S> {
 }
 
 impl<S: Steps> Task<'_, S> {
+    /// Begins, if the range can be walked and fork() isn't at work. Returns its sequence count where
+    /// that is watched.
+    #[inline(always)]
+    fn begin(self, range: UserRange) -> Walked<Option<u32>> {
+        // SAFETY: It calculates.
+        if !unsafe { bindings::guplab_gup_fast_permitted(range.addr(), range.end()) } {
+            return Err(Stop::before(uapi::GUPLAB_STOP_LIMIT));
+        }
+        if !self.want.pin || !self.steps.takes(uapi::GUPLAB_STEP_SEQCOUNT) {
+            return Ok(None);
+        }
+        // SAFETY: The mm has users.
+        let seq = unsafe { bindings::guplab_write_protect_seq(self.mm.as_raw()) };
+        if seq % 2 != 0 {
+            return Err(Stop::before(uapi::GUPLAB_STOP_FORK));
+        }
+        Ok(Some(seq))
+    }
+
     /// Where it is, for what comes to delay points by itself.
     #[inline(always)]
     fn place(self, addr: usize) -> Place {

@@ -4,7 +4,6 @@
 //! moment and no pin.
 
 use super::{
-    folio,
     grab::{
         Grabbed,
         Refs, //
@@ -12,9 +11,13 @@ use super::{
     levels::{
         absence,
         page_of_leaf,
-        LeafEntry, //
+        LeafEntry,
+        NO_TABLE, //
     },
-    protocol::STOCK,
+    protocol::{
+        Stock,
+        STOCK, //
+    },
     ptes::{
         length_of_run,
         page_of_pte, //
@@ -25,14 +28,15 @@ use super::{
         Walked, //
     },
     Stop,
+    Task,
     Want, //
 };
 use crate::{
-    bindings,
     flags::PinMode,
     irq::IrqsOff,
     leaf::Leaf,
     pgtable::{
+        at_pud,
         pmd_addr_end,
         pud_addr_end,
         At, //
@@ -51,7 +55,6 @@ use kernel::{
         pud_t, //
     },
     mm::MmWithUser,
-    page::PAGE_SHIFT,
     prelude::*, //
 };
 
@@ -80,9 +83,6 @@ impl TryFrom<&guplab_explain> for Explain {
     }
 }
 
-/// A page that would be taken, and how many with it.
-type Found = (*mut page, usize);
-
 impl Explain {
     /// Looks, and fills in the answer.
     pub(crate) fn run(&self, mm: &MmWithUser, out: &mut guplab_explain) {
@@ -108,106 +108,75 @@ impl Explain {
     }
 
     fn look(&self, mm: &MmWithUser, irqs: &IrqsOff) -> Walked<usize> {
-        let (addr, end) = (self.range.addr(), self.range.end());
-        // SAFETY: It calculates.
-        if !unsafe { bindings::guplab_gup_fast_permitted(addr, end) } {
-            return Err(Stop::before(uapi::GUPLAB_STOP_LIMIT));
-        }
-        // SAFETY: The mm has users.
-        let seq = unsafe { bindings::guplab_write_protect_seq(mm.as_raw()) };
-        if self.want.pin && seq % 2 != 0 {
-            return Err(Stop::before(uapi::GUPLAB_STOP_FORK));
-        }
-        let top = || stop(uapi::GUPLAB_STOP_EMPTY, uapi::GUPLAB_LEVEL_TOP);
-        let pgdp = At::of_mm(mm, addr, irqs);
-        let mut pgd = pgdp.read();
-        if !pgd.present() {
-            return top();
-        }
-        let p4dp = pgdp.down(&mut pgd, addr);
-        let mut p4d = p4dp.read();
-        if !p4d.present() {
-            return top();
-        }
-        self.pud(p4dp.down(&mut p4d, addr), addr)
+        let counts = Counts::new();
+        let task = Task {
+            mm,
+            want: self.want,
+            steps: STOCK,
+            counts: &counts,
+        };
+        task.begin(self.range)?;
+        let addr = self.range.addr();
+        at_pud(mm, addr, irqs, |pudp| task.look_at_pud(pudp, addr)).unwrap_or(NO_TABLE)
     }
+}
 
-    fn pud(&self, pudp: At<'_, pud_t>, addr: usize) -> Walked<usize> {
+/// As the functions of the same names in `levels.rs` and `ptes.rs`, with nothing taken.
+impl Task<'_, Stock<false, false>> {
+    fn look_at_pud(self, pudp: At<'_, pud_t>, addr: usize) -> Walked<usize> {
         let mut pud = pudp.read();
         if !pud.present() {
             return stop(absence(pud.none()), uapi::GUPLAB_LEVEL_PUD);
         }
         if pud.leaf() {
-            let pages = (pud_addr_end(addr, usize::MAX) - addr) >> PAGE_SHIFT;
-            return self.leaf(pud, addr, pages);
+            let pages = self.pages(addr, pud_addr_end(addr, usize::MAX));
+            return self.look_at_leaf(pud, addr, pages);
         }
-        self.pmd(pudp.down(&mut pud, addr), addr)
+        self.look_at_pmd(pudp.down(&mut pud, addr), addr)
     }
 
-    fn pmd(&self, pmdp: At<'_, pmd_t>, addr: usize) -> Walked<usize> {
+    fn look_at_pmd(self, pmdp: At<'_, pmd_t>, addr: usize) -> Walked<usize> {
         let pmd = pmdp.read();
         if !pmd.present() {
             return stop(absence(pmd.none()), uapi::GUPLAB_LEVEL_PMD);
         }
-        let pages = (pmd_addr_end(addr, usize::MAX) - addr) >> PAGE_SHIFT;
+        let pages = self.pages(addr, pmd_addr_end(addr, usize::MAX));
         if pmd.leaf() {
-            return self.leaf(pmd, addr, pages);
+            return self.look_at_leaf(pmd, addr, pages);
         }
         let level = uapi::GUPLAB_LEVEL_PTE;
         let Some(ptep) = pmdp.down(pmd, addr) else {
             return stop(uapi::GUPLAB_STOP_NO_PAGE, level);
         };
         let pte = ptep.read();
-        let page = page_of_pte(pte, self.want, STOCK)?;
+        let page = page_of_pte(pte, self.want, self.steps)?;
         let grabbed = self.reference(page, Refs::UpTo(pages), level)?;
-        let run = length_of_run(ptep, pte, grabbed.pages(page, STOCK)).max(1);
-        self.good(&grabbed, (page, run), pte.write(), false)
+        let run = length_of_run(ptep, pte, grabbed.pages(page, self.steps)).max(1);
+        self.good(&grabbed, page, run, pte.write(), false, addr)
             .map_err(|reason| Stop { reason, level })
     }
 
-    fn leaf<L: LeafEntry>(&self, leaf: L, addr: usize, pages: usize) -> Walked<usize> {
-        let page = page_of_leaf(leaf, addr, self.want, STOCK)?;
-        let grabbed = self.reference(page, Refs::Leaf(1), L::LEVEL)?;
+    fn look_at_leaf<L: LeafEntry>(self, leaf: L, addr: usize, pages: usize) -> Walked<usize> {
         let level = L::LEVEL;
-        self.good(&grabbed, (page, pages), leaf.writable(), true)
+        let page = page_of_leaf(leaf, addr, self.want, self.steps)?;
+        let grabbed = self.reference(page, Refs::Leaf(1), level)?;
+        self.good(&grabbed, page, pages, leaf.writable(), true, addr)
             .map_err(|reason| Stop { reason, level })
     }
 
-    /// Takes a reference, so that the folio can be asked.
-    fn reference(&self, page: *mut page, refs: Refs, level: u32) -> Walked<Grabbed> {
-        // No delay points here.
-        let nowhere = (core::ptr::null_mut(), 0);
+    /// Takes a reference, so that the folio can be asked, where a pin would have been taken.
+    fn reference(self, page: *mut page, refs: Refs, level: u32) -> Walked<Grabbed> {
         let want = Want {
             pin: false,
             ..self.want
         };
-        Grabbed::new(page, refs, want, (STOCK, nowhere), &Counts::new()).map_err(|reason| Stop {
-            reason: reason.get(),
-            level,
-        })
-    }
-
-    fn good(
-        &self,
-        grabbed: &Grabbed,
-        (page, pages): Found,
-        writable: bool,
-        head: bool,
-    ) -> Result<usize, u32> {
-        let folio = grabbed.folio();
-        if self.want.longterm && !folio.is_longterm_pinnable() {
-            return Err(uapi::GUPLAB_STOP_PLACEMENT);
+        let place = (self.steps, self.place(0));
+        match Grabbed::new(page, refs, want, place, self.counts) {
+            Ok(grabbed) if self.want.longterm && !grabbed.folio().is_longterm_pinnable() => {
+                stop(uapi::GUPLAB_STOP_PLACEMENT, level)
+            }
+            Ok(grabbed) => Ok(grabbed),
+            Err(reason) => stop(reason.get(), level),
         }
-        if !folio::allowed(folio, self.want) {
-            return Err(uapi::GUPLAB_STOP_FILE);
-        }
-        let good = match writable {
-            true => pages,
-            false => folio::exclusive(folio, page, pages, self.want, head),
-        };
-        if good == 0 {
-            return Err(uapi::GUPLAB_STOP_UNSHARE);
-        }
-        Ok(good)
     }
 }

@@ -7,7 +7,10 @@ use super::{
     grab::HeldFolio,
     Want, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    uapi, //
+};
 use kernel::bindings::{
     folio,
     page, //
@@ -103,9 +106,13 @@ pub(super) fn set_referenced(folio: HeldFolio<'_>) {
     unsafe { bindings::guplab_folio_set_referenced(folio.as_ptr()) };
 }
 
-/// Has the folio's contents made accessible, where an architecture protects them. Only for pins.
+/// Has the folio's contents made accessible, where an architecture protects them. Only for pins. Passes
+/// on how many pages are good, or an `enum guplab_stop`.
 #[inline(always)]
-pub(super) fn make_accessible(folio: HeldFolio<'_>, want: Want) -> bool {
+pub(super) fn make_accessible(folio: HeldFolio<'_>, want: Want, good: usize) -> Result<usize, u32> {
     // SAFETY: The folio is held.
-    !want.pin || unsafe { bindings::guplab_make_folio_accessible(folio.as_ptr()) }
+    if want.pin && !unsafe { bindings::guplab_make_folio_accessible(folio.as_ptr()) } {
+        return Err(uapi::GUPLAB_STOP_PLACEMENT);
+    }
+    Ok(good)
 }

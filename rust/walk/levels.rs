@@ -12,6 +12,7 @@ use super::{
     protocol::Steps,
     stop::{
         stop,
+        Stop,
         Walked, //
     },
     Task,
@@ -21,6 +22,7 @@ use super::{
 use crate::{
     bindings,
     pgtable::{
+        at_pud,
         pmd_addr_end,
         pud_addr_end,
         At,
@@ -34,12 +36,17 @@ use crate::{
 use kernel::{
     bindings::{
         page,
-        pgd_t,
         pmd_t,
         pud_t, //
     },
     page::PAGE_SHIFT, //
 };
+
+/// What comes of an address for which there is no table of PUDs.
+pub(super) const NO_TABLE: Walked<usize> = Err(Stop {
+    reason: uapi::GUPLAB_STOP_EMPTY,
+    level: uapi::GUPLAB_LEVEL_TOP,
+});
 
 /// A PUD or a PMD that maps memory.
 pub(super) trait LeafEntry: Copy {
@@ -136,18 +143,12 @@ impl<S: Steps> Walk<'_, S> {
     /// read again for each PMD, which costs little, and leaves nothing to be kept in between.
     #[inline(always)]
     pub(super) fn down(&mut self, addr: usize, end: usize, kept: &S::Excluded) -> Walked<usize> {
-        let top = |absent| stop(absent, uapi::GUPLAB_LEVEL_TOP);
-        let pgdp = At::<pgd_t>::of_mm(self.task.mm, addr, kept);
-        let mut pgd = pgdp.read();
-        if !pgd.present() {
-            return top(uapi::GUPLAB_STOP_EMPTY);
-        }
-        let p4dp = pgdp.down(&mut pgd, addr);
-        let mut p4d = p4dp.read();
-        if !p4d.present() {
-            return top(uapi::GUPLAB_STOP_EMPTY);
-        }
-        let pudp = p4dp.down(&mut p4d, addr);
+        let mm = self.task.mm;
+        at_pud(mm, addr, kept, |pudp| self.pud(pudp, addr, end)).unwrap_or(NO_TABLE)
+    }
+
+    #[inline(always)]
+    fn pud(&mut self, pudp: At<'_, pud_t>, addr: usize, end: usize) -> Walked<usize> {
         let mut pud = pudp.read();
         self.task.trace(uapi::GUPLAB_LEVEL_PUD, addr, pud.value());
         if !pud.present() {
@@ -209,7 +210,7 @@ impl<S: Steps> Task<'_, S> {
 
     /// Returns how many pages lie between two addresses.
     #[inline(always)]
-    fn pages(self, addr: usize, next: usize) -> usize {
+    pub(super) fn pages(self, addr: usize, next: usize) -> usize {
         if self.steps.one() {
             1
         } else {
@@ -296,9 +297,6 @@ impl<S: Steps> Task<'_, S> {
         self.steps.leave(inside);
         if good == 0 {
             return Err(uapi::GUPLAB_STOP_UNSHARE);
-        }
-        if !folio::make_accessible(folio, self.want) {
-            return Err(uapi::GUPLAB_STOP_PLACEMENT);
         }
         Ok(good)
     }

@@ -39,6 +39,7 @@
 //! the flag and maps the page again, in this order).
 
 use super::{
+    folio,
     grab::{
         is_part,
         Grabbed,
@@ -198,7 +199,8 @@ impl<S: Steps> Task<'_, S> {
         if same == 0 {
             return self.back_off(grabbed, uapi::GUPLAB_STOP_CHANGED, LEVEL, addr);
         }
-        match self.good(&grabbed, page, same, pte.write(), false, addr) {
+        let good = self.good(&grabbed, page, same, pte.write(), false, addr);
+        match good.and_then(|good| folio::make_accessible(grabbed.folio(), self.want, good)) {
             Ok(good) => Ok((self.keep(grabbed, page, good, slots), good)),
             Err(reason) => self.back_off(grabbed, reason, LEVEL, addr),
         }
