@@ -4,7 +4,8 @@
 # lab.sh COMMAND: what the entry points of the Makefile do, step by step.
 #
 #   setup, kernel, module, modules_install, selftests    so far and no further
-#   run, matrix, bench     ... and run the program guplab in the VM
+#   run, matrix, bench
+#                  ... and run the program guplab in the VM
 #   shell          ... and start a shell in the VM
 #   mutants        ... and leave out protective steps of a patched kernel's mm, one by one
 #   test           ... and all tests on this machine and in the VM

@@ -151,26 +151,19 @@ fn compare(
     unpin: Unpin,
     repeats: u64,
 ) -> anyhow::Result<Comparison> {
-    let pages = mapping.pages() as f64;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    // One pass of each to warm up, which isn't counted.
-    for repeat in 0..=repeats {
-        let hammer = || hammer(session, mapping, batch, unpin);
-        let benchmark = || gup_test.pin_fast(mapping, batch);
-        let (our_ns, their_ns) = if repeat % 2 == 0 {
-            let ours = hammer()?;
-            (ours, benchmark()?)
-        } else {
-            let theirs = benchmark()?;
-            (hammer()?, theirs)
-        };
-        if repeat > 0 {
-            ours.push(pages * 1e9 / our_ns.max(1) as f64);
-            theirs.push(pages * 1e9 / their_ns.max(1) as f64);
-        }
-    }
-    let hammer = Spread::of(ours).context("no pass was made")?;
-    let gup_test = Spread::of(theirs).context("no pass was made")?;
+    let a_second = |ns: u64| mapping.pages() as f64 * 1e9 / ns.max(1) as f64;
+    let request = Hammer {
+        batch,
+        hold: unpin.hold(batch),
+        way: sys::GUPLAB_WAY_PIN_FAST,
+        ..Default::default()
+    };
+    let [hammer, gup_test] = in_turns(repeats, |side| {
+        Ok(a_second(match side {
+            0 => pin_all(session, mapping, request)?.elapsed_ns,
+            _ => gup_test.pin_fast(mapping, batch)?,
+        }))
+    })?;
     Ok(Comparison {
         kind: mapping.kind(),
         pages_per_call: batch,
@@ -181,26 +174,42 @@ fn compare(
     })
 }
 
-/// Pins and unpins every page of the mapping once. Returns the nanoseconds that it took.
-fn hammer(session: &Session, mapping: &Mapping, batch: u32, unpin: Unpin) -> anyhow::Result<u64> {
+/// Makes so many passes of each of two sides, which take turns in being first. Returns the spread of
+/// what a pass brought.
+fn in_turns(
+    repeats: u64,
+    mut pass: impl FnMut(usize) -> anyhow::Result<f64>,
+) -> anyhow::Result<[Spread; 2]> {
+    let mut figures = [Vec::new(), Vec::new()];
+    // One pass of each to warm up, which isn't counted.
+    for repeat in 0..=repeats {
+        let order = if repeat % 2 == 0 { [0, 1] } else { [1, 0] };
+        for side in order {
+            let figure = pass(side)?;
+            if repeat > 0 {
+                figures[side].push(figure);
+            }
+        }
+    }
+    let [one, other] = figures.map(Spread::of);
+    one.zip(other).map(Into::into).context("no pass was made")
+}
+
+/// Pins every page of the mapping once, for writing, and unpins it: in batches, by a way, and with
+/// flags that the request has.
+fn pin_all(session: &Session, mapping: &Mapping, mut request: Hammer) -> anyhow::Result<Hammer> {
     let pages = mapping.pages();
-    let mut request = Hammer {
-        addr: mapping.addr() as u64,
-        nr_pages: pages as u32,
-        batch,
-        hold: unpin.hold(batch),
-        way: sys::GUPLAB_WAY_PIN_FAST,
-        pin_flags: sys::GUPLAB_PIN_WRITE,
-        max_calls: pages.div_ceil(batch as usize) as u64,
-        ..Default::default()
-    };
+    request.addr = mapping.addr() as u64;
+    request.nr_pages = pages as u32;
+    request.pin_flags = sys::GUPLAB_PIN_WRITE;
+    request.max_calls = pages.div_ceil(request.batch as usize) as u64;
     session.hammer(mapping, &mut request).context("HAMMER")?;
     anyhow::ensure!(
         request.pages == pages as u64,
         "HAMMER pinned {} of {pages} pages only",
         request.pages
     );
-    Ok(request.elapsed_ns)
+    Ok(request)
 }
 
 fn write_table(out: &mut impl Write, results: &[Comparison], what: String) -> anyhow::Result<()> {

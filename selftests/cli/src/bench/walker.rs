@@ -4,12 +4,11 @@
 
 use std::io::Write;
 
-use anyhow::Context;
 use guplab::ktap::exit;
 use guplab::{Hammer, Kind, Mapping, Session, sys};
 use serde::Serialize;
 
-use super::{HELD_PAGES, Spread};
+use super::{HELD_PAGES, Spread, in_turns, pin_all};
 use crate::cli::BenchArgs;
 use crate::output::table::Table;
 
@@ -79,22 +78,17 @@ fn compare(
     pages_per_call: u32,
     repeats: u64,
 ) -> anyhow::Result<Comparison> {
-    let mut figures = WAYS.map(|_| Vec::new());
-    // One pass of each to warm up, which isn't counted.
-    for repeat in 0..=repeats {
-        let mut sides: Vec<usize> = (0..WAYS.len()).collect();
-        if repeat % 2 == 1 {
-            sides.reverse();
-        }
-        for side in sides {
-            let ns = pin_all(session, mapping, pages_per_call, WAYS[side])?;
-            if repeat > 0 {
-                figures[side].push(ns);
-            }
-        }
-    }
-    let [pin_fast, walk] = figures.map(|figures| Spread::of(figures).context("no pass was made"));
-    let (pin_fast, walk) = (pin_fast?, walk?);
+    let request = Hammer {
+        batch: pages_per_call,
+        hold: (HELD_PAGES / pages_per_call).max(1),
+        flags: sys::GUPLAB_HAMMER_TIME_UNPIN,
+        ..Default::default()
+    };
+    let [pin_fast, walk] = in_turns(repeats, |side| {
+        let way = WAYS[side];
+        let done = pin_all(session, mapping, Hammer { way, ..request })?;
+        Ok((done.elapsed_ns - done.unpin_ns) as f64 / done.pages as f64)
+    })?;
     Ok(Comparison {
         kind: mapping.kind(),
         pages_per_call,
@@ -103,34 +97,6 @@ fn compare(
         pin_fast,
         walk,
     })
-}
-
-/// Pins every page of the mapping once. Returns the nanoseconds that it took for each.
-fn pin_all(
-    session: &Session,
-    mapping: &Mapping,
-    pages_per_call: u32,
-    way: sys::guplab_way,
-) -> anyhow::Result<f64> {
-    let pages = mapping.pages();
-    let mut request = Hammer {
-        addr: mapping.addr() as u64,
-        nr_pages: pages as u32,
-        batch: pages_per_call,
-        hold: (HELD_PAGES / pages_per_call).max(1),
-        way,
-        pin_flags: sys::GUPLAB_PIN_WRITE,
-        flags: sys::GUPLAB_HAMMER_TIME_UNPIN,
-        max_calls: pages.div_ceil(pages_per_call as usize) as u64,
-        ..Default::default()
-    };
-    session.hammer(mapping, &mut request).context("HAMMER")?;
-    anyhow::ensure!(
-        request.pages == pages as u64,
-        "HAMMER pinned {} of {pages} pages only",
-        request.pages
-    );
-    Ok((request.elapsed_ns - request.unpin_ns) as f64 / pages as f64)
 }
 
 fn write_table(
