@@ -1,49 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Delay points: kernel functions in which tasks can be held, and how often they met there.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::device::Session;
 use crate::{Result, sys};
 
-macro_rules! points {
-    ($($name:ident $constant:ident $text:literal $what:literal,)*) => {
-        /// A place in the kernel where a task can be delayed.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-        pub enum Point {
-            $(#[doc = $what] $name,)*
-        }
-
-        impl Point {
-            /// All of them.
-            pub const ALL: [Point; sys::GUPLAB_NR_POINTS as usize] = [$(Point::$name,)*];
-
-            /// Its number in the ABI.
-            pub fn number(self) -> sys::guplab_point {
-                match self {
-                    $(Point::$name => sys::$constant,)*
-                }
-            }
-
-            /// The kernel function, or what stands for it.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Point::$name => $text,)*
-                }
-            }
-
-            /// What happens there.
-            pub fn about(self) -> &'static str {
-                match self {
-                    $(Point::$name => $what,)*
-                }
-            }
-        }
-    };
-}
-
-points! {
+named! {
+    /// A place in the kernel where a task can be delayed. Its name is that of the function, or of what
+    /// stands for it.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    Point (sys::GUPLAB_NR_POINTS):
     TryGrabFolioFast GUPLAB_POINT_TRY_GRAB_FOLIO_FAST "try_grab_folio_fast"
         "fast GUP takes its reference, between the two reads of the page table",
     GupFastFolioAllowed GUPLAB_POINT_GUP_FAST_FOLIO_ALLOWED "gup_fast_folio_allowed"
@@ -146,12 +113,6 @@ impl Point {
     /// Whether it is in guplab's own walk, and not a function of the kernel.
     pub fn is_in_walk(self) -> bool {
         self.number() >= sys::GUPLAB_POINT_WALK
-    }
-}
-
-impl fmt::Display for Point {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 

@@ -12,6 +12,9 @@
 //! - [`Oracle`] decides; [`KernelState`] reads what the kernel itself complains about.
 //! - [`Ktap`] writes results the way kernel tests do.
 
+#[macro_use]
+mod named;
+
 pub mod address;
 pub mod child;
 pub mod compare;

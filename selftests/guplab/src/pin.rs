@@ -5,67 +5,25 @@ use crate::device::Session;
 use crate::page::Page;
 use crate::{Result, sys};
 
-/// The kernel function that pins, or guplab's own walk ([`crate::walk`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// pin_user_pages_fast()
-    PinFast,
-    /// pin_user_pages_unlocked()
-    Pin,
-    /// pin_user_pages_remote()
-    PinRemote,
-    /// get_user_pages_fast()
-    GetFast,
-    /// get_user_pages_fast_only()
-    GetFastOnly,
-    /// The lockless part of pin_user_pages_fast() alone
-    PinFastOnly,
-    /// guplab's own walk, which pins; the slow path takes what it leaves
-    Walk,
-    /// The walk alone, which pins
-    WalkOnly,
-    /// The walk, which takes references; the slow path takes what it leaves
-    WalkGet,
-    /// The walk alone, which takes references
-    WalkGetOnly,
+named! {
+    /// The kernel function that pins, or guplab's own walk ([`crate::walk`]).
+    Way (10):
+    PinFast GUPLAB_WAY_PIN_FAST "pin_fast" "pin_user_pages_fast()",
+    Pin GUPLAB_WAY_PIN "pin" "pin_user_pages_unlocked()",
+    PinRemote GUPLAB_WAY_PIN_REMOTE "pin_remote" "pin_user_pages_remote()",
+    GetFast GUPLAB_WAY_GET_FAST "get_fast" "get_user_pages_fast()",
+    GetFastOnly GUPLAB_WAY_GET_FAST_ONLY "get_fast_only" "get_user_pages_fast_only()",
+    PinFastOnly GUPLAB_WAY_PIN_FAST_ONLY "pin_fast_only"
+        "the lockless part of pin_user_pages_fast() alone",
+    Walk GUPLAB_WAY_WALK "walk"
+        "guplab's own walk, which pins; the slow path takes what it leaves",
+    WalkOnly GUPLAB_WAY_WALK_ONLY "walk_only" "the walk alone, which pins",
+    WalkGet GUPLAB_WAY_WALK_GET "walk_get"
+        "the walk, which takes references; the slow path takes what it leaves",
+    WalkGetOnly GUPLAB_WAY_WALK_GET_ONLY "walk_get_only" "the walk alone, which takes references",
 }
 
 impl Way {
-    /// All of them.
-    pub const ALL: [Way; 10] = [
-        Way::PinFast,
-        Way::Pin,
-        Way::PinRemote,
-        Way::GetFast,
-        Way::GetFastOnly,
-        Way::PinFastOnly,
-        Way::Walk,
-        Way::WalkOnly,
-        Way::WalkGet,
-        Way::WalkGetOnly,
-    ];
-
-    /// Its number in the interface.
-    pub fn number(self) -> u32 {
-        match self {
-            Way::PinFast => sys::GUPLAB_WAY_PIN_FAST,
-            Way::Pin => sys::GUPLAB_WAY_PIN,
-            Way::PinRemote => sys::GUPLAB_WAY_PIN_REMOTE,
-            Way::GetFast => sys::GUPLAB_WAY_GET_FAST,
-            Way::GetFastOnly => sys::GUPLAB_WAY_GET_FAST_ONLY,
-            Way::PinFastOnly => sys::GUPLAB_WAY_PIN_FAST_ONLY,
-            Way::Walk => sys::GUPLAB_WAY_WALK,
-            Way::WalkOnly => sys::GUPLAB_WAY_WALK_ONLY,
-            Way::WalkGet => sys::GUPLAB_WAY_WALK_GET,
-            Way::WalkGetOnly => sys::GUPLAB_WAY_WALK_GET_ONLY,
-        }
-    }
-
-    /// The one with this number.
-    pub fn of(number: u32) -> Option<Way> {
-        Way::ALL.into_iter().find(|way| way.number() == number)
-    }
-
     /// What does the same with guplab's own walk in the place of fast GUP; itself, if there is no
     /// fast GUP in it.
     #[must_use]
@@ -76,22 +34,6 @@ impl Way {
             Way::GetFast => Way::WalkGet,
             Way::GetFastOnly => Way::WalkGetOnly,
             other => other,
-        }
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Way::PinFast => "pin_fast",
-            Way::Pin => "pin",
-            Way::PinRemote => "pin_remote",
-            Way::GetFast => "get_fast",
-            Way::GetFastOnly => "get_fast_only",
-            Way::PinFastOnly => "pin_fast_only",
-            Way::Walk => "walk",
-            Way::WalkOnly => "walk_only",
-            Way::WalkGet => "walk_get",
-            Way::WalkGetOnly => "walk_get_only",
         }
     }
 

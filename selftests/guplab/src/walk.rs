@@ -2,56 +2,6 @@
 //! guplab's own lockless walk: with which of its protective steps it works, what it counted, and
 //! what it would do at an address.
 
-macro_rules! named {
-    (
-        $(#[$about:meta])* $type:ident ($count:expr):
-        $($name:ident $constant:ident $text:literal $what:literal,)*
-    ) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $type {
-            $(#[doc = $what] $name,)*
-        }
-
-        impl $type {
-            /// All of them.
-            pub const ALL: [$type; $count as usize] = [$($type::$name,)*];
-
-            /// Its number, or bit, in the interface.
-            pub fn number(self) -> u32 {
-                match self {
-                    $($type::$name => sys::$constant,)*
-                }
-            }
-
-            /// The one with this number, or bit.
-            pub fn of(number: u32) -> Option<$type> {
-                $type::ALL.into_iter().find(|one| one.number() == number)
-            }
-
-            /// Its name.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $($type::$name => $text,)*
-                }
-            }
-
-            /// What it is, in one line.
-            pub fn about(self) -> &'static str {
-                match self {
-                    $($type::$name => $what,)*
-                }
-            }
-        }
-
-        impl std::fmt::Display for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.name())
-            }
-        }
-    };
-}
-
 mod protocol;
 mod stop;
 
