@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Removes from the cache what is not needed: what interrupted runs left, all kernels but the two
-# used last and those of today, kernel sources and compilers that neither of those was made from and that have not
-# been used for 30 days, and programs built for checkouts that have not been seen for 30 days.
-# What another run holds the lock of stays.
+# used last and those of today, kernel sources and compilers that neither of those was made from and
+# that have not been used for 30 days, and programs built for checkouts that are gone or have not
+# been seen for 30 days. What another run holds the lock of stays.
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
@@ -67,6 +67,10 @@ for entry in toolchain/*/; do
 	entry=${entry%/}
 	not_used "$entry/MANIFEST" 30 || continue
 	remove "$entry" "not used for 30 days"
+done
+mapfile -t gone < <(gone_targets)
+for entry in "${gone[@]}"; do
+	remove "${entry#"$GUPLAB_CACHE"/}" "its checkout is gone"
 done
 for entry in target/*/; do
 	entry=${entry%/}

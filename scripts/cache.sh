@@ -69,3 +69,27 @@ key() {
 cargo_target() {
 	printf '%s\n' "$GUPLAB_CACHE/target/$(echo "$GUPLAB_TOP" | key)"
 }
+
+# claim_target: makes that directory, marks it as used and prints it. What was built for checkouts
+# that are gone goes: a gigabyte each, and whoever clones for each run would fill the disk.
+claim_target() {
+	local target
+	target=$(cargo_target)
+	mkdir -p "$target"
+	touch "$target"
+	printf '%s\n' "$GUPLAB_TOP" >"$target/CHECKOUT"
+	gone_targets | while read -r gone; do
+		rm -rf "$gone"
+	done
+	printf '%s\n' "$target"
+}
+
+# gone_targets: what was built for checkouts that no longer exist.
+gone_targets() {
+	local file checkout
+	for file in "$GUPLAB_CACHE"/target/*/CHECKOUT; do
+		[ -e "$file" ] || continue
+		read -r checkout <"$file"
+		[ -e "$checkout" ] || printf '%s\n' "${file%/CHECKOUT}"
+	done
+}

@@ -13,7 +13,7 @@ cd "$GUPLAB_TOP"
 "$scripts/host-packages.sh"
 tools=$("$scripts/toolchain.sh")
 eval "$tools"
-target=$(cargo_target)
+target=$(claim_target)
 
 # The userspace compiler is not to reach the build of the module.
 run_cargo() {

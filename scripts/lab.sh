@@ -63,9 +63,7 @@ module() {
 # selftests TARGET...: runs make in selftests/.
 selftests() {
 	local target
-	target=$(cargo_target)
-	mkdir -p "$target"
-	touch "$target"
+	target=$(claim_target)
 	# The file system has to hold a debug build of all dependencies.
 	need_space 1000 "building the userspace programs"
 	make -s --no-print-directory -C "$GUPLAB_TOP/selftests" "CARGO=$(command -v "$UCARGO")" \
