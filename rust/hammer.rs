@@ -36,11 +36,16 @@ use kernel::{
 };
 
 mod tally;
+mod times;
 
 use tally::{
     clear,
     count,
     mismatch, //
+};
+use times::{
+    Times,
+    TimesRequest, //
 };
 
 const KNOWN_FLAGS: u32 = uapi::GUPLAB_HAMMER_WRITE
@@ -48,7 +53,8 @@ const KNOWN_FLAGS: u32 = uapi::GUPLAB_HAMMER_WRITE
     | uapi::GUPLAB_HAMMER_CHECK_MAP
     | uapi::GUPLAB_HAMMER_RANDOM
     | uapi::GUPLAB_HAMMER_STOP
-    | uapi::GUPLAB_HAMMER_TIME_UNPIN;
+    | uapi::GUPLAB_HAMMER_TIME_UNPIN
+    | uapi::GUPLAB_HAMMER_TIME_CALLS;
 
 /// The clock and signals are looked at after about so many pages.
 const PAGES_BETWEEN_LOOKS: usize = 256;
@@ -56,6 +62,9 @@ const PAGES_BETWEEN_LOOKS: usize = 256;
 /// What is done with pages that are pinned.
 const WORK: u32 =
     uapi::GUPLAB_HAMMER_WRITE | uapi::GUPLAB_HAMMER_CHECK_DATA | uapi::GUPLAB_HAMMER_CHECK_MAP;
+
+/// What has to be done call by call.
+const EACH: u32 = WORK | uapi::GUPLAB_HAMMER_RANDOM | uapi::GUPLAB_HAMMER_TIME_CALLS;
 
 /// Pins in slots that the loop uses again.
 type Borrowed<'a> = Pins<&'a mut [Slot]>;
@@ -74,6 +83,7 @@ pub(crate) struct Hammer {
     seed: u64,
     max_calls: u64,
     max_ns: u64,
+    times: Option<TimesRequest>,
 }
 
 impl TryFrom<&guplab_hammer> for Hammer {
@@ -120,6 +130,7 @@ impl TryFrom<&guplab_hammer> for Hammer {
             seed: request.seed,
             max_calls: request.max_calls,
             max_ns: request.max_ns,
+            times: TimesRequest::new(request)?,
         })
     }
 }
@@ -134,9 +145,11 @@ impl Hammer {
     ) -> Result {
         clear(out);
         let mut slots = slots(self.batch * self.hold)?;
+        let mut times = Times::new(self.times)?;
         let mut pins = Pins::empty(self.mode, &mut slots[..]);
-        let ended = self.run_with((mm, account), &mut pins, out);
+        let ended = self.run_with((mm, account), &mut pins, &mut times, out);
         trace::hammer(out);
+        times.copy_out()?;
         ended
     }
 
@@ -144,6 +157,7 @@ impl Hammer {
         &self,
         whose: Whose<'_>,
         pins: &mut Borrowed<'_>,
+        times: &mut Times,
         out: &mut guplab_hammer,
     ) -> Result {
         let calls_between_looks = (PAGES_BETWEEN_LOOKS / self.batch).max(1) as u64;
@@ -156,7 +170,7 @@ impl Hammer {
                 max_calls => max_calls - out.calls,
             };
             let calls = left.min(calls_between_looks);
-            if !self.stretch(calls, &mut order, whose, pins, out) || calls == left {
+            if !self.stretch(calls, &mut order, whose, pins, times, out) || calls == left {
                 break Ok(());
             }
             if kernel::current!().signal_pending() {
@@ -180,6 +194,7 @@ impl Hammer {
         order: &mut Order,
         whose: Whose<'_>,
         pins: &mut Borrowed<'_>,
+        times: &mut Times,
         out: &mut guplab_hammer,
     ) -> bool {
         let end = out.calls + calls;
@@ -189,11 +204,9 @@ impl Hammer {
             }
             // CAST: A stretch is short.
             let left = (end - out.calls) as usize;
-            if self.flags & (WORK | uapi::GUPLAB_HAMMER_RANDOM) != 0
-                || !self.several(left, order, whose, pins, out)
-            {
+            if self.flags & EACH != 0 || !self.several(left, order, whose, pins, out) {
                 let range = self.range.batch(order.next(), self.batch);
-                self.once(whose, range, pins, out);
+                self.once(whose, range, pins, times, out);
             }
             if out.mismatches != 0 && self.has(uapi::GUPLAB_HAMMER_STOP) {
                 return false;
@@ -248,10 +261,11 @@ impl Hammer {
         whose: Whose<'_>,
         range: UserRange,
         pins: &mut Borrowed<'_>,
+        times: &mut Times,
         out: &mut guplab_hammer,
     ) {
         let first = pins.len();
-        let result = pins.add(whose.0, range, whose.1);
+        let result = times.of(|| pins.add(whose.0, range, whose.1));
         if result.is_ok() && self.flags & WORK != 0 {
             self.work(whose.0, range, pins, first, out);
         }

@@ -49,7 +49,7 @@ request! {
     guplab_dma 32 GUPLAB_IOC_DMA = _IOW 0x63;
     guplab_inspect 48 GUPLAB_IOC_INSPECT = _IOW 0x64;
     guplab_check 48 GUPLAB_IOC_CHECK = _IOWR 0x65;
-    guplab_hammer 160 GUPLAB_IOC_HAMMER = _IOWR 0x66;
+    guplab_hammer 176 GUPLAB_IOC_HAMMER = _IOWR 0x66;
     guplab_collapse 48 GUPLAB_IOC_COLLAPSE = _IOWR 0x67;
     guplab_stats 144 GUPLAB_IOC_STATS = _IOWR 0x68;
     guplab_delay 376 GUPLAB_IOC_DELAY = _IOWR 0x69;

@@ -57,7 +57,7 @@
 #define GUPLAB_DEVICE		"guplab"
 
 /* The version of this interface. It changes when an existing command does. */
-#define GUPLAB_ABI_VERSION	2
+#define GUPLAB_ABI_VERSION	3
 
 /* Bounds. */
 #define GUPLAB_MAX_PAGES	(1U << 20)	/* pages held by one session */
@@ -65,6 +65,7 @@
 #define GUPLAB_MAX_INSPECT	512U		/* pages in one INSPECT */
 #define GUPLAB_MAX_DMA		(1U << 20)	/* bytes in one DMA */
 #define GUPLAB_MAX_BATCH	(1U << 20)	/* pages that HAMMER holds at a time */
+#define GUPLAB_MAX_TIMES	(1U << 20)	/* calls of one HAMMER that are timed */
 #define GUPLAB_MAX_NS		60000000000ULL	/* nanoseconds in one HAMMER */
 #define GUPLAB_MAX_COLLAPSE	(1UL << 30)	/* bytes in one COLLAPSE */
 #define GUPLAB_MAX_HINT		(1UL << 30)	/* bytes in one HINT */
@@ -435,6 +436,8 @@ struct guplab_check {
  * @GUPLAB_HAMMER_STOP: End at the first mismatch.
  * @GUPLAB_HAMMER_TIME_UNPIN: Tell @unpin_ns. The clock is read twice each time that pages are
  *	released, which costs much where @hold is small.
+ * @GUPLAB_HAMMER_TIME_CALLS: Tell how long each of the first @nr_times calls of the kernel function
+ *	took. The clock is read twice for each.
  */
 enum guplab_hammer_flag {
 	GUPLAB_HAMMER_WRITE		= 1 << 0,
@@ -443,6 +446,7 @@ enum guplab_hammer_flag {
 	GUPLAB_HAMMER_RANDOM		= 1 << 3,
 	GUPLAB_HAMMER_STOP		= 1 << 4,
 	GUPLAB_HAMMER_TIME_UNPIN	= 1 << 5,
+	GUPLAB_HAMMER_TIME_CALLS	= 1 << 6,
 };
 
 /**
@@ -475,6 +479,11 @@ enum guplab_hammer_flag {
  * @gate: in: as in &struct guplab_pin
  * @unpin_ns: out: with %GUPLAB_HAMMER_TIME_UNPIN the part of @elapsed_ns in which pages were
  *	released. The rest is pinning, if @flags asks for nothing else.
+ * @times: in: with %GUPLAB_HAMMER_TIME_CALLS the address of @nr_times values of 32 bits, which are
+ *	nanoseconds; a call that took longer than they can tell has the largest. Values behind the
+ *	last call are left as they are. Zero without the flag.
+ * @nr_times: in: with that flag, from 1 to %GUPLAB_MAX_TIMES; zero without it
+ * @reserved: in: zero
  *
  * The loop allocates nothing, takes no lock of its own and prints nothing. A signal ends it with
  * EINTR and everything that was counted.
@@ -505,6 +514,9 @@ struct guplab_hammer {
 	__u32 hold;
 	__u32 gate;
 	__aligned_u64 unpin_ns;
+	__aligned_u64 times;
+	__u32 nr_times;
+	__u32 reserved;
 };
 
 /**

@@ -12,7 +12,7 @@ SIZE(guplab_dma, 32);
 SIZE(guplab_page, 64);
 SIZE(guplab_inspect, 48);
 SIZE(guplab_check, 48);
-SIZE(guplab_hammer, 160);
+SIZE(guplab_hammer, 176);
 SIZE(guplab_collapse, 48);
 SIZE(guplab_stats, 144);
 SIZE(guplab_delay, 376);

@@ -49,7 +49,7 @@ const _: () = {
     assert!(size_of::<guplab_page>() == 64);
     assert!(size_of::<guplab_inspect>() == 48);
     assert!(size_of::<guplab_check>() == 48);
-    assert!(size_of::<guplab_hammer>() == 160);
+    assert!(size_of::<guplab_hammer>() == 176);
     assert!(size_of::<guplab_collapse>() == 48);
     assert!(size_of::<guplab_stats>() == 144);
     assert!(size_of::<guplab_delay>() == 376);
@@ -68,7 +68,7 @@ const _: () = {
     assert!(GUPLAB_IOC_DMA == 0x4020_4763);
     assert!(GUPLAB_IOC_INSPECT == 0x4030_4764);
     assert!(GUPLAB_IOC_CHECK == 0xc030_4765);
-    assert!(GUPLAB_IOC_HAMMER == 0xc0a0_4766);
+    assert!(GUPLAB_IOC_HAMMER == 0xc0b0_4766);
     assert!(GUPLAB_IOC_COLLAPSE == 0xc030_4767);
     assert!(GUPLAB_IOC_STATS == 0xc090_4768);
     assert!(GUPLAB_IOC_DELAY == 0xc178_4769);

@@ -200,14 +200,37 @@ impl Session {
     }
 
     /// Pins, uses and unpins in a loop inside the kernel (HAMMER). The outputs in `hammer` are
-    /// filled in also where a signal ended it (EINTR).
+    /// filled in also where a signal ended it (EINTR). Times are told by [`Session::hammer_times`]
+    /// alone, which knows that there is room for them.
     pub fn hammer(&self, mapping: &Mapping, hammer: &mut Hammer) -> Result<()> {
+        hammer.flags &= !sys::GUPLAB_HAMMER_TIME_CALLS;
+        (hammer.times, hammer.nr_times) = (0, 0);
+        self.make_hammer(mapping, hammer)
+    }
+
+    fn make_hammer(&self, mapping: &Mapping, hammer: &mut Hammer) -> Result<()> {
         debug_assert!(mapping.contains(hammer.addr as usize));
         let asked = hammer.way;
         hammer.way = self.way(asked);
         let done = self.command(sys::GUPLAB_IOC_HAMMER, hammer);
         hammer.way = asked;
         done
+    }
+
+    /// As [`Session::hammer`], and tells how many nanoseconds each of the first calls took. Returns
+    /// the part of `times` that was filled in.
+    pub fn hammer_times<'a>(
+        &self,
+        mapping: &Mapping,
+        hammer: &mut Hammer,
+        times: &'a mut [u32],
+    ) -> Result<&'a [u32]> {
+        let max = times.len().min(sys::GUPLAB_MAX_TIMES as usize);
+        hammer.flags |= sys::GUPLAB_HAMMER_TIME_CALLS;
+        hammer.times = times.as_mut_ptr() as u64;
+        hammer.nr_times = max as u32;
+        self.make_hammer(mapping, hammer)?;
+        Ok(&times[..max.min(hammer.calls as usize)])
     }
 
     /// Calls MADV_COLLAPSE from the kernel (COLLAPSE), and returns what it returned and when.
