@@ -180,6 +180,16 @@ impl PinMode {
         Ok(Self { way, flags, foll })
     }
 
+    /// Returns a way that is called without flags, or with others than those of the ABI.
+    pub(crate) fn without_flags(way: Way) -> Self {
+        // INVARIANT: There are none.
+        Self {
+            way,
+            flags: 0,
+            foll: 0,
+        }
+    }
+
     /// Returns every flag bit of the ABI.
     pub(crate) fn known() -> u32 {
         Self::FLAGS.iter().fold(0, |all, (flag, _)| all | flag)

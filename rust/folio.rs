@@ -17,7 +17,8 @@ use kernel::{
         page, //
     },
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    str::CStrExt, //
 };
 
 /// A page that is not freed during `'a`, because somebody holds a pin or a reference.
@@ -66,6 +67,18 @@ impl PageRef<'_> {
     pub(crate) fn maybe_dma_pinned(self) -> bool {
         // SAFETY: By the type invariant the folio is valid.
         unsafe { bindings::guplab_folio_maybe_dma_pinned(self.folio()) }
+    }
+
+    /// Returns whether the folio may stay pinned where it is.
+    pub(crate) fn is_longterm_pinnable(self) -> bool {
+        // SAFETY: By the type invariant the folio is valid.
+        unsafe { bindings::guplab_folio_is_longterm_pinnable(self.folio()) }
+    }
+
+    /// Prints the page to the kernel's log.
+    pub(crate) fn dump(self, reason: &CStr) {
+        // SAFETY: By the type invariant the page is valid, and the reason is a string.
+        unsafe { kernel::bindings::dump_page(self.page.as_ptr(), reason.as_char_ptr()) };
     }
 
     /// Copies `from` into the page.

@@ -220,6 +220,36 @@ TRACE_EVENT(guplab_hammer,
 		  __entry->mismatches, __entry->ns)
 );
 
+/* A command of gup_test, by its number in mm/gup_test.h. */
+TRACE_EVENT(guplab_gup_test,
+	TP_PROTO(unsigned int cmd, u64 addr, u64 size, u64 pages, u64 get_ns, u64 put_ns),
+	TP_ARGS(cmd, addr, size, pages, get_ns, put_ns),
+	TP_STRUCT__entry(
+		__field(unsigned int, cmd)
+		__field(u64, addr)
+		__field(u64, size)
+		__field(u64, pages)
+		__field(u64, get_ns)
+		__field(u64, put_ns)
+	),
+	TP_fast_assign(
+		__entry->cmd = _IOC_NR(cmd);
+		__entry->addr = addr;
+		__entry->size = size;
+		__entry->pages = pages;
+		__entry->get_ns = get_ns;
+		__entry->put_ns = put_ns;
+	),
+	TP_printk("cmd=%s addr=0x%llx size=%llu pages=%llu get_ns=%llu put_ns=%llu",
+		  __print_symbolic(__entry->cmd, { 1, "GUP_FAST_BENCHMARK" },
+				   { 2, "PIN_FAST_BENCHMARK" }, { 3, "PIN_LONGTERM_BENCHMARK" },
+				   { 4, "GUP_BASIC_TEST" }, { 5, "PIN_BASIC_TEST" },
+				   { 6, "DUMP_USER_PAGES_TEST" },
+				   { 7, "PIN_LONGTERM_TEST_START" }),
+		  __entry->addr, __entry->size, __entry->pages, __entry->get_ns,
+		  __entry->put_ns)
+);
+
 /* A task came to a delay point at @at_ns, and was held there for a while or not at all. */
 TRACE_EVENT(guplab_window,
 	TP_PROTO(const char *point, bool is_return, u64 at_ns, u64 held_ns, bool met,

@@ -5,8 +5,9 @@
 //! The module offers instruments on `/dev/guplab` (`uapi/guplab.h`); experiments are made of them
 //! in userspace. A request comes in through [`ioctl`], is checked ([`range`], [`flags`]) and goes
 //! to [`held`] for pins that stay, [`hammer`] for pins in a loop, [`compare`] for the walk against
-//! the kernel's, [`collapse`], [`hint`], or [`delay`] to make tasks meet. All pins are [`pin::Pins`], the only place that calls GUP, or
-//! [`walk`], which is GUP-fast in Rust. [`folio`] looks at pages, [`leaf`] at page tables
+//! the kernel's, [`collapse`], [`hint`], or [`delay`] to make tasks meet. All pins are
+//! [`pin::Pins`], which call GUP or [`walk`], GUP-fast in Rust. [`gup_test`] offers the interface of
+//! the kernel's own driver. [`folio`] looks at pages, [`leaf`] at page tables
 //! ([`pgtable`]).
 
 #![crate_name = "guplab"]
@@ -25,6 +26,7 @@ mod delay;
 mod device;
 mod flags;
 mod folio;
+mod gup_test;
 mod hammer;
 mod held;
 mod hint;
@@ -59,6 +61,10 @@ module! {
             default: 0,
             description: "1 lets WALK leave out protective steps, which can crash the kernel",
         },
+        gup_test: u8 {
+            default: 1,
+            description: "0 leaves out gup_test in debugfs, for kernels without CONFIG_GUP_TEST",
+        },
     },
 }
 
@@ -68,6 +74,8 @@ struct GupLab {
     // Dropped in this order: nobody may open a session when the rest goes.
     #[pin]
     _misc: misc::Registration<Session>,
+    #[pin]
+    _gup_test: gup_test::GupTest,
     #[pin]
     _debugfs: debug::Debugfs,
 }
@@ -90,6 +98,8 @@ impl kernel::InPlaceModule for GupLab {
         try_pin_init!(Self {
             _debugfs <- debug::Debugfs::new(),
             _misc <- misc::Registration::new(MiscDeviceOptions { name: c"guplab" }),
+            // Comes last, for it can't fail: nothing takes an open file's module away.
+            _gup_test <- gup_test::GupTest::new(*module_parameters::gup_test.value() != 0),
         })
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/debugfs.h>
 #include <linux/highmem.h>
 #include <linux/huge_mm.h>
 #include <linux/hugetlb.h>
@@ -68,6 +69,32 @@ unsigned long guplab_task_size_max(void)
 	return TASK_SIZE_MAX;
 }
 
+int guplab_mmap_read_lock_killable(struct mm_struct *mm)
+{
+	return mmap_read_lock_killable(mm);
+}
+
+void guplab_mmap_read_unlock(struct mm_struct *mm)
+{
+	mmap_read_unlock(mm);
+}
+
+struct dentry *guplab_debugfs_lookup(const char *name)
+{
+	return debugfs_lookup(name, NULL);
+}
+
+struct dentry *guplab_debugfs_create_file(const char *name, struct dentry *parent,
+					  const struct file_operations *fops)
+{
+	return debugfs_create_file_unsafe(name, 0600, parent, NULL, fops);
+}
+
+void guplab_debugfs_remove(struct dentry *dentry)
+{
+	debugfs_remove(dentry);
+}
+
 u64 guplab_pinned_vm_add(struct mm_struct *mm, unsigned long nr_pages)
 {
 	return atomic64_add_return(nr_pages, &mm->pinned_vm);
@@ -96,11 +123,6 @@ bool guplab_folio_try_get(struct folio *folio)
 void guplab_folio_put(struct folio *folio)
 {
 	folio_put(folio);
-}
-
-void guplab_put_page(struct page *page)
-{
-	put_page(page);
 }
 
 int guplab_folio_ref_count(struct folio *folio)

@@ -21,6 +21,8 @@
 #define GUPLAB_INLINE
 #endif
 
+struct dentry;
+struct file_operations;
 struct module;
 struct page;
 struct folio;
@@ -74,6 +76,16 @@ void guplab_mm_set_has_pinned(struct mm_struct *mm);
 unsigned int guplab_write_protect_seq(struct mm_struct *mm);
 bool guplab_write_protect_retry(struct mm_struct *mm, unsigned int seq);
 
+/* The mmap lock, for a task that may be killed meanwhile. */
+int guplab_mmap_read_lock_killable(struct mm_struct *mm);
+void guplab_mmap_read_unlock(struct mm_struct *mm);
+
+/* Files in debugfs, without the proxy that a module can do without: their operations own it. */
+struct dentry *guplab_debugfs_lookup(const char *name);
+struct dentry *guplab_debugfs_create_file(const char *name, struct dentry *parent,
+					  const struct file_operations *fops);
+void guplab_debugfs_remove(struct dentry *dentry);
+
 /* mm->pinned_vm. */
 u64 guplab_pinned_vm_add(struct mm_struct *mm, unsigned long nr_pages);
 void guplab_pinned_vm_sub(struct mm_struct *mm, unsigned long nr_pages);
@@ -103,7 +115,6 @@ unsigned long guplab_folio_mapping(const struct folio *folio);
 bool guplab_shmem_mapping(unsigned long mapping);
 bool guplab_secretmem_mapping(unsigned long mapping);
 void guplab_folio_put(struct folio *folio);
-void guplab_put_page(struct page *page);
 int guplab_folio_ref_count(struct folio *folio);
 bool guplab_folio_has_pincount(struct folio *folio);
 int guplab_folio_pincount(struct folio *folio);

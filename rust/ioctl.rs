@@ -13,6 +13,7 @@ use crate::{
         PinMode,
         Way, //
     },
+    gup_test,
     hammer::Hammer,
     held::{
         self,
@@ -113,6 +114,10 @@ fn info() -> guplab_info {
         (uapi::GUPLAB_FEATURE_HINT, hint::is_supported()),
         (uapi::GUPLAB_FEATURE_UNSAFE_WALKS, walk::unsafe_walks()),
         (uapi::GUPLAB_FEATURE_INLINED, cfg!(guplab_inlined)),
+        (
+            uapi::GUPLAB_FEATURE_IN_TREE_GUP_TEST,
+            gup_test::kernel_has_its_own(),
+        ),
     ] {
         if there {
             features |= u64::from(feature);

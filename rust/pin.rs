@@ -19,6 +19,7 @@ use core::{
     },
 };
 use kernel::{
+    alloc::Flags,
     bindings::{
         page,
         unpin_user_pages,
@@ -42,7 +43,12 @@ pub(crate) type Slot = *mut page;
 
 /// Allocates empty slots.
 pub(crate) fn slots(nr_pages: usize) -> Result<KVVec<Slot>> {
-    Ok(KVVec::from_elem(ptr::null_mut(), nr_pages, GFP_KERNEL)?)
+    slots_with(nr_pages, GFP_KERNEL)
+}
+
+/// Allocates empty slots, with the flags of the allocation.
+pub(crate) fn slots_with(nr_pages: usize, flags: Flags) -> Result<KVVec<Slot>> {
+    Ok(KVVec::from_elem(ptr::null_mut(), nr_pages, flags)?)
 }
 
 /// Pages that GUP returned, released on drop.
@@ -131,6 +137,25 @@ impl<S: DerefMut<Target = [Slot]>> Pins<S> {
         (whole, last.map(|(addr, ret)| self.accept(addr, ret)))
     }
 
+    /// Has `call` fill slots for up to `nr_pages` pages of `addr` and on. Returns how many it added, or
+    /// its error as [`Self::add`] does.
+    ///
+    /// # Safety
+    ///
+    /// `call` returns a negative error number, or how many pages it has put into the first slots, and
+    /// those are released as the mode says.
+    #[inline(always)]
+    pub(crate) unsafe fn add_by(
+        &mut self,
+        addr: usize,
+        nr_pages: usize,
+        call: impl FnOnce(&mut [Slot]) -> isize,
+    ) -> Result<usize> {
+        let free = self.slots.get_mut(self.len..).unwrap_or_default();
+        let ret = call(free.get_mut(..nr_pages).ok_or(EINVAL)?);
+        self.accept(addr, ret)
+    }
+
     /// Takes what the function returned, for `addr` and on, into the pages that are held.
     #[inline]
     fn accept(&mut self, addr: usize, ret: isize) -> Result<usize> {
@@ -162,10 +187,7 @@ impl<S: DerefMut<Target = [Slot]>> Pins<S> {
         trace::unpin(self.addr, len, &self.slots);
         let pages = self.slots.as_mut_ptr();
         if !self.mode.way().pins() {
-            for page in self.slots.iter().take(len) {
-                // SAFETY: By the type invariant we held a reference.
-                unsafe { bindings::guplab_put_page(*page) };
-            }
+            put_pages(self.slots.get(..len).unwrap_or_default());
         } else if self.dirty {
             // SAFETY: By the type invariant these pages were pinned, and none is used again.
             unsafe { unpin_user_pages_dirty_lock(pages, len, true) };
@@ -207,6 +229,20 @@ impl<S: DerefMut<Target = [Slot]>> Pins<S> {
     /// Has the pages marked dirty when they are released, as after a device wrote to them.
     pub(crate) fn set_dirty(&mut self) {
         self.dirty = true;
+    }
+}
+
+/// Gives back a reference to each page, those of one folio that follow each other together, as
+/// unpin_user_pages() does.
+fn put_pages(pages: &[Slot]) {
+    // SAFETY: The caller held a reference to each page, so its folio stays what it is until that is
+    // given back, which is after the last page of the folio was looked at.
+    let folio_of = |page: &Slot| unsafe { bindings::guplab_page_folio(*page) };
+    for same in pages.chunk_by(|one, next| folio_of(one) == folio_of(next)) {
+        let Some(page) = same.first() else { continue };
+        // SAFETY: These references are the caller's to give back.
+        // CAST: No array has as many slots.
+        unsafe { bindings::guplab_folio_put_refs(folio_of(page), same.len() as i32) };
     }
 }
 

@@ -79,6 +79,12 @@ impl Account {
         which(&self.counters).add(n);
         which(&TOTALS).add(n);
     }
+
+    /// Takes `n` off here and from the totals.
+    pub(crate) fn uncount(&self, which: impl Fn(&Counters) -> &Counter, n: u64) {
+        which(&self.counters).sub(n);
+        which(&TOTALS).sub(n);
+    }
 }
 
 /// Calls `look` with every open session.
@@ -163,14 +169,18 @@ impl Session {
         &self.account
     }
 
+    /// Returns the same, for what may outlive the session.
+    pub(crate) fn shared_account(&self) -> Arc<Account> {
+        self.account.clone()
+    }
+
     /// Counts `n` events here and in the totals.
     pub(crate) fn count(&self, which: impl Fn(&Counters) -> &Counter, n: u64) {
         self.account.count(which, n);
     }
 
     fn uncount(&self, which: impl Fn(&Counters) -> &Counter, n: u64) {
-        which(&self.account.counters).sub(n);
-        which(&TOTALS).sub(n);
+        self.account.uncount(which, n);
     }
 
     /// Pins what was asked for. Returns the handle, the number of pages, and the times before and

@@ -125,6 +125,11 @@ pub(crate) fn hammer(hammer: &uapi::guplab_hammer) {
     ));
 }
 
+/// Records a command of gup_test: its range, what it got, and how long getting and putting took.
+pub(crate) fn gup_test(cmd: u32, (addr, size): (u64, u64), pages: usize, ns: (u64, u64)) {
+    event!(gup_test(cmd, addr, size, pages as u64, ns.0, ns.1));
+}
+
 /// Records that a task came to a delay point at `at_ns`.
 #[inline]
 pub(crate) fn window(

@@ -89,6 +89,8 @@
  *	protective steps.
  * @GUPLAB_FEATURE_INLINED: The walk's C primitives were compiled into its Rust code, so that its
  *	speed can be compared.
+ * @GUPLAB_FEATURE_IN_TREE_GUP_TEST: The kernel has gup_test of its own (CONFIG_GUP_TEST). That of
+ *	guplab is guplab/gup_test in debugfs, with or without it.
  */
 enum guplab_feature {
 	GUPLAB_FEATURE_COLLAPSE	= 1 << 0,
@@ -100,6 +102,7 @@ enum guplab_feature {
 	GUPLAB_FEATURE_HINT	= 1 << 6,
 	GUPLAB_FEATURE_UNSAFE_WALKS	= 1 << 7,
 	GUPLAB_FEATURE_INLINED	= 1 << 8,
+	GUPLAB_FEATURE_IN_TREE_GUP_TEST	= 1 << 9,
 };
 
 /**

@@ -5,6 +5,7 @@
 //! - [`Mapping`] is memory of a verified [`Kind`].
 //! - [`Child`] is a forked process that is always reaped; [`SharedPage`] is where it reports.
 //! - [`Peer`] is one that does on request what it was told, with an mm of its own.
+//! - [`GupTest`] is the kernel's own test driver, or guplab's.
 //! - [`Protocol`] says how guplab's own lockless walk protects itself.
 //! - [`slow_path`] foretells what GUP does where a lockless walk leaves a page to it.
 //! - [`Delay`] is an armed delay point; [`Point`] names it.
@@ -22,6 +23,7 @@ pub mod cpu;
 pub mod delay;
 pub mod device;
 pub mod duel;
+pub mod gup_test;
 pub mod kernel;
 pub mod khugepaged;
 pub mod knob;
@@ -56,6 +58,7 @@ pub use compare::{Compare, Difference};
 pub use delay::{Delay, DelayRequest, Gate, Point, Whom};
 pub use device::{Hammer, OpenError, Session};
 pub use duel::{Duel, Span, duel};
+pub use gup_test::GupTest;
 pub use guplab_sys as sys;
 pub use kernel::{KernelCheck, KernelState};
 pub use ktap::{Ktap, Outcome};
