@@ -38,7 +38,7 @@ const COMPLAINTS: [&str; 22] = [
 /// What the kernel said about itself at one time.
 #[derive(Debug)]
 pub struct KernelState {
-    log: Option<File>,
+    log: Option<KernelLog>,
     taint: Option<u64>,
     pins: Option<(u64, u64)>,
 }
@@ -54,14 +54,43 @@ pub struct KernelCheck {
     pub unavailable: Option<String>,
 }
 
-fn open_log() -> Option<File> {
-    let mut log = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open("/dev/kmsg")
-        .ok()?;
-    log.seek(SeekFrom::End(0)).ok()?;
-    Some(log)
+/// What the kernel logs from some time on.
+#[derive(Debug)]
+pub struct KernelLog(File);
+
+impl KernelLog {
+    /// From now on.
+    pub fn from_now() -> std::io::Result<KernelLog> {
+        let mut log = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/kmsg")?;
+        log.seek(SeekFrom::End(0))?;
+        Ok(KernelLog(log))
+    }
+
+    /// The lines since then, or since they were last asked for.
+    pub fn news(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut record = [0; 8192];
+        // A read returns one record; it fails with EAGAIN at the end and EPIPE over a gap.
+        loop {
+            match self.0.read(&mut record) {
+                Ok(0) => break,
+                Ok(len) => lines.extend(text(&String::from_utf8_lossy(&record[..len]))),
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+                Err(_) => break,
+            }
+        }
+        lines
+    }
+}
+
+/// The line in a record of /dev/kmsg.
+fn text(record: &str) -> Option<String> {
+    let line = record.lines().next()?;
+    let text = line.split_once(';').map_or(line, |(_, text)| text);
+    Some(text.to_owned())
 }
 
 fn read_taint() -> Option<u64> {
@@ -79,21 +108,15 @@ pub fn foll_pins() -> Option<(u64, u64)> {
     ))
 }
 
-/// The complaint in a line of /dev/kmsg, if it is one.
-fn complaint(record: &str) -> Option<String> {
-    let line = record.lines().next()?;
-    let text = line.split_once(';').map_or(line, |(_, text)| text);
-    COMPLAINTS
-        .iter()
-        .any(|complaint| text.contains(complaint))
-        .then(|| text.to_owned())
+fn is_complaint(line: &str) -> bool {
+    COMPLAINTS.iter().any(|complaint| line.contains(complaint))
 }
 
 impl KernelState {
     /// Looks before a run.
     pub fn read() -> KernelState {
         KernelState {
-            log: open_log(),
+            log: KernelLog::from_now().ok(),
             taint: read_taint(),
             pins: foll_pins(),
         }
@@ -109,17 +132,8 @@ impl KernelState {
         let Some(log) = &mut self.log else {
             return KernelCheck::unavailable(name, "/dev/kmsg can't be read");
         };
-        let mut complaints = Vec::new();
-        let mut record = [0; 8192];
-        // A read returns one record; it fails with EAGAIN at the end and EPIPE over a gap.
-        loop {
-            match log.read(&mut record) {
-                Ok(0) => break,
-                Ok(len) => complaints.extend(complaint(&String::from_utf8_lossy(&record[..len]))),
-                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
-                Err(_) => break,
-            }
-        }
+        let mut complaints = log.news();
+        complaints.retain(|line| is_complaint(line));
         KernelCheck::new(name, complaints)
     }
 
@@ -194,12 +208,13 @@ mod tests {
 
     #[test]
     fn complaints_are_told_from_news() {
-        let record = "4,713,99,-;WARNING: mm/gup.c:54 at sanity_check\n SUBSYSTEM=x\n";
-        assert_eq!(
-            complaint(record).as_deref(),
-            Some("WARNING: mm/gup.c:54 at sanity_check")
-        );
-        assert!(complaint("6,714,99,-;BUG: Bad rss-counter state mm:1").is_some());
-        assert!(complaint("6,715,99,-;guplab: loaded").is_none());
+        let line = |record| text(record).expect("a line");
+        let warning = line("4,713,99,-;WARNING: mm/gup.c:54 at sanity_check\n SUBSYSTEM=x\n");
+        assert_eq!(warning, "WARNING: mm/gup.c:54 at sanity_check");
+        assert!(is_complaint(&warning));
+        assert!(is_complaint(&line(
+            "6,714,99,-;BUG: Bad rss-counter state mm:1"
+        )));
+        assert!(!is_complaint(&line("6,715,99,-;guplab: loaded")));
     }
 }

@@ -60,7 +60,7 @@ pub use device::{Hammer, OpenError, Session};
 pub use duel::{Duel, Span, duel};
 pub use gup_test::GupTest;
 pub use guplab_sys as sys;
-pub use kernel::{KernelCheck, KernelState};
+pub use kernel::{KernelCheck, KernelLog, KernelState};
 pub use ktap::{Ktap, Outcome};
 pub use mapping::{Advice, Kind, Mapping, Protection, Unavailable};
 pub use oracle::{Oracle, Origin, Violation};
