@@ -108,6 +108,16 @@ pub fn open() -> Result<Session, Not> {
     Session::open().while_("opening a session")
 }
 
+/// The seed of what is done at random: `GUPLAB_SEED`, or 1.
+pub fn seed() -> Result<u64, Not> {
+    match std::env::var("GUPLAB_SEED") {
+        Ok(text) => text
+            .parse()
+            .while_(&format!("GUPLAB_SEED is '{text}', not a decimal number")),
+        Err(_) => Ok(1),
+    }
+}
+
 /// Memory of a kind, or a skip.
 pub fn memory(session: &Session, kind: Kind, pmds: usize) -> Result<Mapping, Not> {
     Mapping::new(session, kind, pmds).map_err(|reason| Not::Skipped(reason.to_string()))

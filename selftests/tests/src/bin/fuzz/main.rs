@@ -26,15 +26,13 @@ use std::time::Duration;
 
 use guplab::rng::case_rng;
 use guplab::{Child, Ended, KernelCheck, KernelState, Rng, fork_child, sys};
-use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, fail, run_all, skip};
+use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, fail, run_all, seed, skip};
 use rustix::fd::OwnedFd;
 use rustix::process::Signal;
 
 use keeper::Keeper;
 use worker::{Board, Ledger, Scratch, Verdict, Worker, open, stats};
 use zoo::Zoo;
-
-const DEFAULT_SEED: u64 = 1;
 
 /// The session of each worker: two share one.
 const SESSIONS_OF_WORKERS: [usize; 4] = [0, 0, 1, 2];
@@ -52,15 +50,6 @@ struct Report {
     delays: Tested,
     children: Tested,
     kernel: Vec<KernelCheck>,
-}
-
-fn seed() -> Result<u64, Not> {
-    match std::env::var("GUPLAB_SEED") {
-        Ok(text) => text
-            .parse()
-            .while_(&format!("GUPLAB_SEED is '{text}', not a decimal number")),
-        Err(_) => Ok(DEFAULT_SEED),
-    }
 }
 
 fn run() -> Result<Report, Not> {
