@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# in-tree-tests.sh KDIR DIR: builds into DIR the kernel's own tests that come nearest to ours, from
-# the source of KDIR. They are static: a VM may have no libraries.
+# in-tree-tests.sh KDIR DIR PROGRAM...: builds into DIR programs of tools/testing/selftests/mm, from
+# the source of KDIR and unmodified. They are static: a VM may have no libraries.
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
 . "$(dirname "$0")/apt-archive.sh"
 
-programs="cow gup_longterm khugepaged"
 kdir=$1 dir=$2
+shift 2
 source=$(sed -n 's/^include \(.*\)\/Makefile$/\1/p' "$kdir/Makefile" | head -n 1)
 [ -d "$source" ] || source=$(realpath "$kdir/source" 2>/dev/null || true)
 tests=$source/tools/testing/selftests
@@ -41,6 +41,7 @@ liburing() {
 }
 
 mkdir -p "$dir"
+dir=$(realpath "$dir")
 log=$dir/build.log
 with_uring=()
 if command -v apt-get >/dev/null; then
@@ -56,11 +57,22 @@ headers() {
 quietly "$log" "installing the kernel's headers" headers
 # What the Makefile there would find out.
 echo "${with_uring:+#define LOCAL_CONFIG_HAVE_LIBURING 1}" >"$dir/headers/include/local_config.h"
-for program in $programs; do
-	quietly "$log" "building $program" "$cc" -static -O2 -w -D_GNU_SOURCE= \
+# What the Makefile there does, which writes to the source tree. The file's name is relative as it is
+# there: gup_longterm makes the name of a file in its working directory from it.
+compile() (
+	program=$1 more=()
+	case $program in
+	uffd-*) more=(uffd-common.c) ;;
+	esac
+	cd "$tests/mm"
+	"$cc" -static -O2 -w -D_GNU_SOURCE= \
 		-isystem "$dir/headers/include" -I "$source/tools/include/uapi" \
-		-I "$tests" -I "$tests/mm" "$tests/mm/$program.c" \
-		"$tests/mm/vm_util.c" "$tests/mm/hugepage_settings.c" -o "$dir/$program" \
-		"${with_uring[@]}" -lrt -lpthread
+		-I "$source" -I "$tests" -I "$tests/mm" "$program.c" "${more[@]}" \
+		vm_util.c hugepage_settings.c -o "$dir/$program" \
+		"${with_uring[@]}" -lrt -lpthread -lm
+)
+
+for program; do
+	quietly "$log" "building $program" compile "$program"
 done
 rm -rf "$dir/headers" "$dir/headers.build" "$log"

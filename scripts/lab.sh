@@ -268,7 +268,7 @@ mutants)
 	mutant_kernel
 	programs
 	next "the in-tree tests"
-	"$scripts/in-tree-tests.sh" "$kdir" "$work/programs/in-tree"
+	"$scripts/in-tree-tests.sh" "$kdir" "$work/programs/in-tree" cow gup_longterm khugepaged
 	boot "mutants in the VM"
 	[ ! -e "$GUPLAB_JOURNAL" ] || cp "$GUPLAB_JOURNAL" "$work/journal.jsonl"
 	set -f
