@@ -9,7 +9,8 @@ scripts := $(CURDIR)/scripts
 
 #: KDIR             the build directory of your own kernel; otherwise one is built into the cache
 #: VM               vng (the guest sees this machine's files, the default) or initramfs (fast)
-#: RUN_ARGS         arguments for "guplab run", "matrix" or "bench", as in RUN_ARGS='fork --seconds 20'
+#: RUN_ARGS         arguments for "guplab run", "matrix" or "bench", as in RUN_ARGS='fork --seconds 20';
+#:                  for "make peers" RUN_ARGS='--format ktap'
 #: GUPLAB_JOURNAL   where "make mutants" writes down what it does, and goes on (mutants.jsonl)
 #: KCONFIG_EXTRA    further fragments of scripts/kconfig/ for the kernel in the cache
 #: LLVM CC          the compiler of C, as kbuild takes them; otherwise the kernel's own is found
@@ -40,6 +41,10 @@ test: ## runs all tests, on this machine and in the VM; KTAP
 
 .PHONY: mutants
 mutants: ## leaves out protective steps of a patched kernel's mm, and prints who notices
+	@$(scripts)/lab.sh $@
+
+.PHONY: peers
+peers: ## runs the in-tree tests that use gup_test with guplab in its place, and compares
 	@$(scripts)/lab.sh $@
 
 .PHONY: matrix

@@ -119,6 +119,8 @@ result() {
 parameters=unsafe_walks=1
 
 load_module() {
+	driver=guplab
+	[ ! -e "$debugfs/gup_test" ] || driver=in-tree
 	suites_before=$(ls "$debugfs/kunit" 2>/dev/null)
 	if said=$(insmod "$share/guplab.ko" "$parameters" 2>&1); then
 		result ok insmod
@@ -286,6 +288,9 @@ main() {
 	if [ -n "$loaded" ]; then
 		case $TASK in
 		test) run_tests ;;
+		peers) run_into peers "$GUPLAB_TIMEOUT" sh "$bin/in-tree/peers-guest.sh" \
+			"$driver" "$bin/in-tree"
+		   rc=$(cat "$results/peers.rc") ;;
 		*) run_cli "$TASK"
 		   rc=$(cat "$results/$TASK.rc") ;;
 		esac

@@ -25,6 +25,7 @@ cmd:xz               xz-utils            xz              xz
 cmd:file             file                file            file
 cmd:flock            util-linux          util-linux-core util-linux
 cmd:depmod           kmod                kmod            kmod
+cmd:mke2fs           e2fsprogs           e2fsprogs       e2fsprogs
 header:gelf.h        libelf-dev          elfutils-libelf-devel libelf
 llvm:clang           clang-19            clang           clang
 llvm:ld.lld          lld-19              lld             lld

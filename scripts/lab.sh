@@ -7,6 +7,7 @@
 #   run, matrix, bench
 #                  ... and run the program guplab in the VM
 #   shell          ... and start a shell in the VM
+#   peers          ... and run the in-tree users of gup_test with guplab, and with its own driver
 #   mutants        ... and leave out protective steps of a patched kernel's mm, one by one
 #   test           ... and all tests on this machine and in the VM
 #
@@ -82,7 +83,7 @@ work_dir() {
 	if [ -n "${GUPLAB_RESULTS:-}" ]; then
 		mkdir -p "$GUPLAB_RESULTS"
 		work=$(realpath "$GUPLAB_RESULTS")
-		rm -rf "$work"/{programs,results,host,console.log,output.log}
+		rm -rf "$work"/{programs,results,host,in-tree,guplab,mutants,console.log,output.log}
 	else
 		work=$(mktemp -d "${TMPDIR:-/tmp}/guplab.XXXXXX")
 		trap leave_work_dir EXIT
@@ -92,7 +93,8 @@ work_dir() {
 # shellcheck disable=SC2317  # a trap calls it
 leave_work_dir() {
 	local status=$?
-	if [ "$status" -eq 0 ] || [ "$status" -ge 128 ] || ! [ -e "$work/console.log" ]; then
+	if [ "$status" -eq 0 ] || [ "$status" -ge 128 ] ||
+	   [ -z "$(find "$work" -name console.log)" ]; then
 		rm -rf "$work"
 	else
 		rm -rf "$work/programs"
@@ -159,8 +161,31 @@ host_tests() {
 	next "tests on this machine"
 	mkdir -p "$work/host"
 	host_test scripts python3 "$scripts/tests/ktap_test.py"
+	host_test peers-script python3 "$scripts/tests/peers_test.py"
 	host_test mutant-patches python3 "$scripts/tests/apply_test.py" "$("$scripts/kernel-source.sh")"
 	host_test userspace selftests test-host
+}
+
+# build_peers DIR [--quick]: the in-tree users of gup_test.
+build_peers() {
+	local dir=$1
+	shift
+	next "the in-tree tests"
+	"$scripts/peers-run.sh" "$kdir" "$dir" programs "$@"
+}
+
+# boot_peers DIR in-tree|guplab: runs them with this driver.
+boot_peers() {
+	local accel
+	accel=$("$scripts/accel-probe.sh" "$kdir")
+	next "users of gup_test in the VM, with the driver of ${2/in-tree/the kernel} (${GUPLAB_VM:-vng}, $accel)"
+	cp "$GUPLAB_TOP/rust/guplab.ko" "$1/"
+	"$scripts/peers-run.sh" "$kdir" "$1" "$2"
+}
+
+# has_gup_test: true where the kernel has the driver, and can be booted without.
+has_gup_test() {
+	grep -qx CONFIG_GUP_TEST=y "$kdir/.config" && grep -qx CONFIG_KALLSYMS=y "$kdir/.config"
 }
 
 # A kernel that can leave out steps, and the module for it.
@@ -278,6 +303,33 @@ mutants)
 	set +f
 	say "the journal is $GUPLAB_JOURNAL, for \"guplab mutants show\"; with it, this goes on"
 	exit "$code"
+	;;
+peers)
+	steps=10
+	work_dir
+	host_packages
+	toolchain
+	vm_tools
+	[ -z "${KDIR:-}" ] || steps=8
+	extra=${KCONFIG_EXTRA:-}
+	export KCONFIG_EXTRA="${extra:+$extra }no-gup-test"
+	kernel vm
+	if [ -n "${KDIR:-}" ] && ! has_gup_test; then
+		say "$kdir has no CONFIG_GUP_TEST, or not CONFIG_KALLSYMS: nothing to compare with"
+		exit 4
+	fi
+	module
+	build_peers "$work"
+	boot_peers "$work" guplab
+	if [ -z "${KDIR:-}" ]; then
+		export KCONFIG_EXTRA=$extra
+		kernel vm
+		module
+	fi
+	boot_peers "$work" in-tree
+	next "the comparison"
+	eval "set -- ${RUN_ARGS:-}"
+	"$scripts/peers.py" compare "$@" "$work/in-tree" "$work/guplab"
 	;;
 test)
 	steps=10

@@ -3,7 +3,8 @@
 #
 # vm-run.sh --check: says whether its settings are in order, and no more.
 # vm-run.sh KDIR TASK DIR [ARGUMENT...]: boots the kernel of KDIR and has the guest run TASK: test,
-# or a subcommand of guplab with its arguments. The TASK shell is for a person at a terminal, and
+# a subcommand of guplab with its arguments, or peers with who is to serve the interface of gup_test:
+# in-tree or guplab. The TASK shell is for a person at a terminal, and
 # the rest of this does not hold for it.
 #
 # DIR holds guplab.ko and programs/, and is shared with the guest; results/, console.log and
@@ -65,6 +66,8 @@ options+=(numa_balancing=enable)
 # trace event. TCG now and then runs a breakpoint of that patching which is no longer there, and the
 # kernel oopses with "int3". Without it traces show pids only.
 [ "$accel" = kvm ] || options+=(trace_options=norecord-cmd)
+# The in-tree driver goes where there is one.
+[ "$task $*" != "peers guplab" ] || options+=(initcall_blacklist=gup_test_init)
 # Two nodes, each a socket of its own: the kernel warns where CPUs of two nodes share a cache.
 if [ "$((cpus % 2))" -eq 0 ]; then
 	nodes=("0-$((cpus / 2 - 1))" "$((cpus / 2))-$((cpus - 1))")
