@@ -83,7 +83,7 @@ work_dir() {
 	if [ -n "${GUPLAB_RESULTS:-}" ]; then
 		mkdir -p "$GUPLAB_RESULTS"
 		work=$(realpath "$GUPLAB_RESULTS")
-		rm -rf "$work"/{programs,results,host,in-tree,guplab,mutants,console.log,output.log}
+		rm -rf "$work"/{programs,results,host,in-tree,guplab,peers,mutants,console.log,output.log}
 	else
 		work=$(mktemp -d "${TMPDIR:-/tmp}/guplab.XXXXXX")
 		trap leave_work_dir EXIT
@@ -97,7 +97,7 @@ leave_work_dir() {
 	   [ -z "$(find "$work" -name console.log)" ]; then
 		rm -rf "$work"
 	else
-		rm -rf "$work/programs"
+		rm -rf "$work"/{,peers/}programs
 		say "what the guest left, with its console.log, is in $work"
 	fi
 }
@@ -186,6 +186,25 @@ boot_peers() {
 # has_gup_test: true where the kernel has the driver, and can be booted without.
 has_gup_test() {
 	grep -qx CONFIG_GUP_TEST=y "$kdir/.config" && grep -qx CONFIG_KALLSYMS=y "$kdir/.config"
+}
+
+# The same with a single kernel, which initcall_blacklist= keeps from starting its driver.
+peers_tests() {
+	local dir=$work/peers
+	mkdir "$dir"
+	if ! has_gup_test; then
+		next "no driver to compare with"
+		next "no in-tree tests"
+		next "no users of gup_test: the kernel has no CONFIG_GUP_TEST, or not CONFIG_KALLSYMS"
+		printf 'KTAP version 1\n1..0 # SKIP the kernel has no driver to compare with\n' \
+			>"$work/host/peers.out"
+		echo 4 >"$work/host/peers.rc"
+		return
+	fi
+	build_peers "$dir" --quick
+	boot_peers "$dir" in-tree
+	boot_peers "$dir" guplab
+	host_test peers "$scripts/peers.py" compare --format ktap "$dir/in-tree" "$dir/guplab"
 }
 
 # A kernel that can leave out steps, and the module for it.
@@ -332,7 +351,7 @@ peers)
 	"$scripts/peers.py" compare "$@" "$work/in-tree" "$work/guplab"
 	;;
 test)
-	steps=10
+	steps=13
 	prepare
 	host_tests
 	boot "tests in the VM"
@@ -340,6 +359,7 @@ test)
 	"$scripts/vm-run.sh" "$kdir" test "$work" | show_results || true
 	# The list may not be what the guest made of it.
 	cp "$list" "$work/list" 2>/dev/null || : >"$work/list"
+	peers_tests
 	mutant_tests
 	"$scripts/ktap.py" --host "$work/host" --vm "$work/results" --list "$work/list"
 	;;
