@@ -84,8 +84,7 @@ impl<S: DerefMut<Target = [Slot]>> Pins<S> {
     }
 
     /// Calls the function of the mode once for the pages of `range` in the address space `mm`,
-    /// which has to be the caller's unless the way is [`Way::PinRemote`]. Returns how many pages
-    /// that added.
+    /// which has to be the caller's unless the way is `PinRemote`. Returns how many pages that added.
     ///
     /// Returns the function's error, and `EFAULT` where it returned no page and no error; fewer
     /// pages than asked for are a success. There must be a slot for every page, or it is `EINVAL`.
