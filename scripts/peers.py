@@ -65,7 +65,8 @@ def commands(quick):
     yield f"gup_test -a {SIZE} -n 64 -j 4 -r 3"
     yield f"gup_test -L {SIZE} -n 64 -j 4"
     yield f"gup_test -a {SIZE} -n 16 -F 0x100"
-    yield "gup_test -u -m 1 -n 0"
+    # Not of fast GUP, which brings pages all the same, and the in-tree driver has no room for them.
+    yield "gup_test -U -m 1 -n 0"
     # Pages to dump: of each size, got and pinned, and of an index that is out of range.
     yield f"gup_test -c {SIZE} 0 1 1000"
     yield f"gup_test -cp -W {SIZE} 0 1000"
