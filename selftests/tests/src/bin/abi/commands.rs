@@ -239,7 +239,7 @@ pub(crate) const HAMMER: &[Case] = &[
         g.hammer(|r| r.pin_flags |= 1 << 31)
     }),
     ("hammer with an unknown flag", Some(Errno::INVAL), |g| {
-        g.hammer(|r| r.flags |= 1 << 6)
+        g.hammer(|r| r.flags |= 1 << 7)
     }),
     ("hammer with an unknown gate", Some(Errno::NOENT), |g| {
         g.hammer(|r| r.gate = 64)

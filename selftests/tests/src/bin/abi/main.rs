@@ -9,6 +9,7 @@ mod numbers;
 mod pins;
 mod points;
 mod rights;
+mod times;
 mod walks;
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         commands::INSPECT,
         commands::CHECK,
         commands::HAMMER,
+        times::TIMES,
         commands::COLLAPSE,
         commands::STATS,
         delays::MALFORMED,
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
     .flatten()
     .map(|&(name, expected, request)| Test::new(name, move || judge(expected, request)))
     .collect();
+    tests.extend(times::tests());
     tests.extend(delays::tests());
     tests.extend(points::tests());
     tests.extend(walks::tests());
