@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use guplab::{Event, Hammer, Kind, Mapping, PinRequest, Session, Tracer, page_size, sys};
+use guplab::gup_test::{Command, Request, Whose};
+use guplab::{Event, GupTest, Hammer, Kind, Mapping, PinRequest, Session, Tracer, page_size, sys};
 use guplab_tests::{
     Not, Test, Tested, While, ensure, ensure_eq, fail, memory, open, request, run_all, skip,
 };
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Test::new("a violation is traced and counted", violation),
         Test::new("hammer is traced", hammer),
         Test::new("collapse is traced", collapse),
+        Test::new("a command of gup_test is traced", gup_test),
         Test::new("debugfs shows the session", debugfs_sessions),
         Test::new("debugfs shows the totals", debugfs_totals),
     ])
@@ -72,7 +74,15 @@ fn ground() -> Result<(Session, Mapping), Not> {
 
 fn all_events() -> Tested {
     let trace = Trace::start()?;
-    for event in ["pin", "unpin", "collapse", "check", "violation", "hammer"] {
+    for event in [
+        "pin",
+        "unpin",
+        "collapse",
+        "check",
+        "violation",
+        "hammer",
+        "gup_test",
+    ] {
         let path = format!("events/guplab/guplab_{event}/format");
         ensure!(trace.0.dir().join(&path).exists(), "no {path}");
     }
@@ -202,6 +212,30 @@ fn counter(text: &str, name: &str) -> Result<u64, Not> {
         .find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(' '))
         .and_then(|value| value.trim().parse().ok())
         .while_(&format!("no counter {name} in: {text}"))
+}
+
+fn gup_test() -> Tested {
+    let (_session, mapping) = ground()?;
+    let Ok(driver) = GupTest::open(Whose::Guplab) else {
+        skip!("guplab/gup_test can't be opened");
+    };
+    let trace = Trace::start()?;
+    let (command, pages) = (Command::PinBasicTest, 5);
+    let mut request = Request {
+        addr: mapping.addr() as u64,
+        size: (pages * page_size()) as u64,
+        nr_pages_per_call: 2,
+        ..Default::default()
+    };
+    driver
+        .command(command, &mut request)
+        .while_("PIN_BASIC_TEST")?;
+    let size = format!("size={}", request.size);
+    trace.expect(
+        "guplab_gup_test",
+        mapping.addr(),
+        &["cmd=PIN_BASIC_TEST", "pages=5", &size],
+    )
 }
 
 fn debugfs_sessions() -> Tested {
