@@ -157,11 +157,12 @@ impl Request {
 
 fn bad_hammer(r: &sys::guplab_hammer) -> bool {
     let writes = r.flags & sys::GUPLAB_HAMMER_WRITE != 0;
+    let times = r.flags & sys::GUPLAB_HAMMER_TIME_CALLS != 0;
     bad_pages(r.addr, r.nr_pages, sys::GUPLAB_MAX_PAGES)
         || bad_mode(r.way, r.pin_flags)
         || r.way == sys::GUPLAB_WAY_PIN_REMOTE
         || r.pin_flags & sys::GUPLAB_PIN_LONGTERM != 0
-        || r.flags >= 1 << 6
+        || r.flags >= 1 << 7
         || !(1..=r.nr_pages).contains(&r.batch)
         || u64::from(r.batch) * u64::from(r.hold.max(1)) > sys::GUPLAB_MAX_BATCH.into()
         || r.offset % 8 != 0
@@ -171,4 +172,8 @@ fn bad_hammer(r: &sys::guplab_hammer) -> bool {
         || (r.seed != 0 && r.flags & sys::GUPLAB_HAMMER_RANDOM == 0)
         || (r.max_calls == 0 && r.max_ns == 0)
         || r.max_ns > sys::GUPLAB_MAX_NS
+        || r.nr_times > sys::GUPLAB_MAX_TIMES
+        || times != (r.nr_times != 0)
+        || (!times && r.times != 0)
+        || r.reserved != 0
 }

@@ -196,11 +196,12 @@ impl Ingredients<'_> {
         if !one_in(rng, 8) {
             pin_flags &= !sys::GUPLAB_PIN_LONGTERM;
         }
-        let mut flags = rng.u32(0..64);
+        let mut flags = rng.u32(0..128);
         if pin_flags & sys::GUPLAB_PIN_WRITE == 0 || flags & sys::GUPLAB_HAMMER_WRITE == 0 {
             flags &= !HAMMER_WORK;
         }
         let in_time = one_in(rng, 8);
+        let times = flags & sys::GUPLAB_HAMMER_TIME_CALLS != 0;
         Request::Hammer(sys::guplab_hammer {
             addr: place.addr,
             nr_pages: place.nr_pages,
@@ -222,6 +223,9 @@ impl Ingredients<'_> {
             max_ns: if in_time { rng.u64(1..2_000_000) } else { 0 },
             hold: rng.u32(0..16),
             gate: self.gate(rng),
+            // Not a bad address: what was done then is counted, but not told.
+            times: if times { self.buffer } else { 0 },
+            nr_times: if times { rng.u32(1..64) } else { 0 },
             ..Default::default()
         })
     }
@@ -341,18 +345,21 @@ impl Request {
                 _ => r.addr = bad_address(rng, r.addr),
             },
             Request::Check(r) => r.flags |= unknown(rng, 1),
-            Request::Hammer(r) => match rng.u32(0..12) {
+            Request::Hammer(r) => match rng.u32(0..15) {
                 0 => r.addr = bad_address(rng, r.addr),
                 1 => r.nr_pages = [0, sys::GUPLAB_MAX_PAGES + 1, u32::MAX][rng.usize(0..3)],
                 2 => r.batch = [0, r.nr_pages + 1, u32::MAX][rng.usize(0..3)],
                 3 => r.way = rng.u32(WAYS..),
                 4 => r.pin_flags |= unknown(rng, 7),
-                5 => r.flags |= unknown(rng, 6),
+                5 => r.flags |= unknown(rng, 7),
                 6 => r.offset = [4, 4096, u32::MAX - 7][rng.usize(0..3)],
                 7 => r.seed = rng.u64(..),
                 8 => (r.max_calls, r.max_ns) = (0, 0),
                 9 => r.max_ns = rng.u64(sys::GUPLAB_MAX_NS + 1..),
                 10 => r.hold = rng.u32(sys::GUPLAB_MAX_BATCH + 1..),
+                11 => r.nr_times = [0, sys::GUPLAB_MAX_TIMES + 1, u32::MAX][rng.usize(0..3)],
+                12 => r.flags ^= sys::GUPLAB_HAMMER_TIME_CALLS,
+                13 => r.reserved = rng.u32(1..),
                 _ => r.gate = rng.u32(1..),
             },
             Request::Collapse(r) => match which {
