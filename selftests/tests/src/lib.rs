@@ -8,13 +8,13 @@ pub mod solo;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use guplab::ktap::exit;
-use guplab::{Kind, Ktap, Mapping, Outcome, PinRequest, Session, Way, sys};
+use guplab::{KernelState, Kind, Ktap, Mapping, Outcome, PinRequest, Session, Way, sys};
 
 /// Why a test didn't pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +130,29 @@ pub fn request(mapping: &Mapping, nr_pages: u32) -> PinRequest {
         nr_pages,
         Way::PinFast,
         sys::GUPLAB_PIN_WRITE,
+    )
+}
+
+/// The last test of a program: what the kernel says for itself of all that came before.
+pub fn kernel_agrees(before: KernelState) -> Test {
+    let before = Mutex::new(Some(before));
+    Test::new(
+        "the kernel does not complain, and no pin is left",
+        move || {
+            let before = before.lock().unwrap_or_else(PoisonError::into_inner).take();
+            for check in before.while_("it is asked once")?.compare() {
+                if let Some(reason) = check.unavailable {
+                    println!("# {}: {reason}", check.name);
+                }
+                ensure!(
+                    check.complaints.is_empty(),
+                    "{}: {}",
+                    check.name,
+                    check.complaints.join("\n")
+                );
+            }
+            Ok(())
+        },
     )
 }
 

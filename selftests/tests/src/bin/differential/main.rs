@@ -25,7 +25,7 @@ use guplab::khugepaged::Khugepaged;
 use guplab::knob::Knob;
 use guplab::swap::Zram;
 use guplab::{KernelState, Kind};
-use guplab_tests::{Not, Test, Tested, While, ensure, run_all_within, skip};
+use guplab_tests::{Not, Test, Tested, While, ensure, kernel_agrees, run_all_within, skip};
 
 use subject::Subject;
 use totals::Totals;
@@ -217,22 +217,6 @@ fn all_stops(all: &All) -> Tested {
     Ok(())
 }
 
-fn kernel_agrees(before: &Mutex<Option<KernelState>>) -> Tested {
-    let before = before.lock().unwrap_or_else(PoisonError::into_inner).take();
-    for check in before.while_("it is asked once")?.compare() {
-        if let Some(reason) = check.unavailable {
-            println!("# {}: {reason}", check.name);
-        }
-        ensure!(
-            check.complaints.is_empty(),
-            "{}: {}",
-            check.name,
-            check.complaints.join("\n")
-        );
-    }
-    Ok(())
-}
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some((worker::FLAG, rest)) = arguments.split_first().map(|(a, b)| (a.as_str(), b)) {
@@ -247,7 +231,7 @@ fn main() -> ExitCode {
     };
     // Nothing may come before the line with KTAP's version: the first test says it.
     let mut notes = vec![format!("seed {}", plan.seed)];
-    let kernel = Mutex::new(Some(KernelState::read()));
+    let kernel = KernelState::read();
     // Without these there is less to compare, or more that doesn't settle.
     let _swap = Zram::new(SWAP).map_err(|why| notes.push(format!("no swap: {why}")));
     // Each worker would put it back for all.
@@ -283,10 +267,7 @@ fn main() -> ExitCode {
             flaws::file_longterm,
         ),
         Test::new("without unshare the walk differs", flaws::unshare),
-        Test::new(
-            "the kernel does not complain, and no pin is left",
-            move || kernel_agrees(&kernel),
-        ),
+        kernel_agrees(kernel),
     ]);
     // A hundred comparisons take some milliseconds.
     let limit = Duration::from_secs(60 + plan.comparisons / 500);
