@@ -18,10 +18,10 @@ mod warnings;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use guplab::GupTest;
 use guplab::gup_test::Whose;
 use guplab::khugepaged::Khugepaged;
-use guplab_tests::{Not, Test, While, run_all, skip};
+use guplab::{GupTest, KernelState};
+use guplab_tests::{Not, Test, While, kernel_agrees, run_all, skip};
 
 /// Opens a driver.
 fn open_driver(whose: Whose) -> Result<GupTest, Not> {
@@ -49,6 +49,7 @@ fn main() -> ExitCode {
     // What changes memory by itself: results would not be the same twice.
     let _without_numa = guplab::numa::stay_local();
     let _rest = Khugepaged::at_rest();
+    let kernel = KernelState::read();
     let mut tests: Vec<Test> = Vec::new();
     tests.extend(same::tests());
     tests.extend(warnings::tests());
@@ -58,5 +59,6 @@ fn main() -> ExitCode {
     tests.extend(waiting::tests());
     tests.extend(limits::tests());
     tests.extend(told::tests());
+    tests.push(kernel_agrees(kernel));
     run_all(&tests)
 }

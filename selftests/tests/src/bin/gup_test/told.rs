@@ -2,6 +2,7 @@
 //! What can be seen of a command: pages in the kernel's log, and the counters of the module.
 
 use guplab::gup_test::{Command, DUMP_PINS, FOLL_WRITE, LONGTERM_WRITE, Request, Whose};
+use guplab::kernel::foll_pins;
 use guplab::{KernelLog, Kind, Mapping, Session, page_size, sys};
 use guplab_tests::{Not, Test, Tested, While, ensure_eq, memory, open, skip};
 
@@ -12,6 +13,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("as many pages are dumped as were asked for", dumped),
         Test::new("benchmarks are counted", counted),
+        Test::new("what is to pin pins, and nothing else does", pinned_or_not),
         Test::new("what START holds is counted", held),
     ]
 }
@@ -117,6 +119,41 @@ fn counted() -> Tested {
             held,
             format!("{command:?}: handles, pages and violations")
         );
+    }
+    Ok(())
+}
+
+/// What the kernel itself counts.
+fn pinned_or_not() -> Tested {
+    let session = open()?;
+    let mapping = memory(&session, Kind::Anon4k, 1)?;
+    for (path, driver) in drivers()? {
+        for command in Command::ALL {
+            for test_flags in [0, DUMP_PINS] {
+                let pins = match command {
+                    Command::GupFastBenchmark | Command::GupBasicTest => false,
+                    Command::DumpUserPagesTest => test_flags == DUMP_PINS,
+                    _ => true,
+                };
+                let expected = if pins { 300 } else { 0 };
+                let mut request = request(&mapping, 300);
+                request.test_flags = test_flags;
+                let what = format!("{path}: {command:?}, flags {test_flags}");
+                let mut seen = 0;
+                // Others may pin for a moment, for their I/O.
+                for _ in 0..5 {
+                    let Some((before, _)) = foll_pins() else {
+                        skip!("this kernel doesn't count pins");
+                    };
+                    driver.command(command, &mut request).while_(&what)?;
+                    seen = foll_pins().map_or(0, |(after, _)| after - before);
+                    if seen == expected {
+                        break;
+                    }
+                }
+                ensure_eq!(seen, expected, what);
+            }
+        }
     }
     Ok(())
 }
