@@ -22,7 +22,8 @@ scripts := $(CURDIR)/scripts
 #: GUPLAB_TIMEOUT   seconds a VM may run (default 1200)
 #: GUPLAB_ACCEL     tcg or kvm; otherwise what is found to work
 #: GUPLAB_RESULTS   a directory in which to keep all a run leaves; otherwise kept if it fails
-#: GUPLAB_SEED      other requests of guplab:fuzz, other memory of guplab:differential (default 1)
+#: GUPLAB_SEED      other requests of guplab:fuzz and gup_test, other memory of guplab:differential
+#:                  (default 1)
 #: GUPLAB_COMPARISONS  of guplab:differential (default 100000); only GUPLAB_TIMEOUT bounds it then
 #: GUPLAB_MIRROR    a Debian mirror; otherwise that of this machine's apt
 #: GUPLAB_INSTALL   "no" never installs packages, and says which are missing
