@@ -4,7 +4,10 @@
 
 use crate::{
     bindings,
-    flags::PinMode,
+    flags::{
+        PinMode,
+        Way, //
+    },
     folio::PageRef,
     range::UserRange,
     session::Account,
@@ -26,6 +29,7 @@ use kernel::{
         unpin_user_pages_dirty_lock, //
     },
     mm::MmWithUser,
+    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -114,16 +118,56 @@ impl<S: DerefMut<Target = [Slot]>> Pins<S> {
         account: &Account,
     ) -> (usize, Option<Result<usize>>) {
         let (mode, addr) = (self.mode, range.addr());
+        let batches = range.nr_pages() / size;
+        let at = |number| range.whole_batch(number, size);
+        // A loop for each function that is fast, so that it need not be asked for each call which one
+        // it is, and the rest of the loop stays in registers.
+        match mode.way() {
+            // SAFETY: It is the mode's function.
+            Way::PinFast => unsafe {
+                self.add_batches_by(addr, batches, size, |number, slots| {
+                    call::pin_fast(at(number), mode, slots)
+                })
+            },
+            // SAFETY: As above.
+            way if way.walks() => unsafe {
+                self.add_batches_by(addr, batches, size, |number, slots| {
+                    call::walk(mm, at(number), mode, account, slots)
+                })
+            },
+            // SAFETY: As above.
+            _ => unsafe {
+                self.add_batches_by(addr, batches, size, |number, slots| {
+                    call(mm, at(number), mode, account, slots)
+                })
+            },
+        }
+    }
+
+    /// Does the same with another function, which is called with the number of the batch and its
+    /// slots, for up to `batches` of them from `addr` on.
+    ///
+    /// # Safety
+    ///
+    /// `call` returns a negative error number, or how many pages it has put into the first slots, and
+    /// those are released as the mode says.
+    #[inline(always)]
+    pub(crate) unsafe fn add_batches_by(
+        &mut self,
+        addr: usize,
+        batches: usize,
+        size: usize,
+        call: impl Fn(usize, &mut [Slot]) -> isize,
+    ) -> (usize, Option<Result<usize>>) {
         let free = self.slots.get_mut(self.len..).unwrap_or_default();
         let mut whole = 0;
         let mut last = None;
         // A loop of its own, for speed: nothing but the call happens in it.
-        for slots in free.chunks_exact_mut(size).take(range.nr_pages() / size) {
-            let batch = range.batch(whole, size);
-            let ret = call(mm, batch, mode, account, slots);
+        for slots in free.chunks_exact_mut(size).take(batches) {
+            let ret = call(whole, slots);
             // CAST: A batch has far fewer pages than that.
             if ret != size as isize {
-                last = Some((batch.addr(), ret));
+                last = Some(ret);
                 break;
             }
             whole += 1;
@@ -133,7 +177,10 @@ impl<S: DerefMut<Target = [Slot]>> Pins<S> {
             // CAST: As above.
             let _ = self.accept(addr, (whole * size) as isize);
         }
-        (whole, last.map(|(addr, ret)| self.accept(addr, ret)))
+        (
+            whole,
+            last.map(|ret| self.accept(addr + whole * size * PAGE_SIZE, ret)),
+        )
     }
 
     /// Has `call` fill slots for up to `nr_pages` pages of `addr` and on. Returns how many it added, or

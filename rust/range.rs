@@ -94,6 +94,17 @@ impl UserRange {
         }
     }
 
+    /// The same where it is known that the batch is whole: `number` is below the number of pages divided
+    /// by `size`.
+    #[inline(always)]
+    pub(crate) fn whole_batch(self, number: usize, size: usize) -> Self {
+        // INVARIANT: It lies in the range.
+        Self {
+            addr: self.addr + number * size * PAGE_SIZE,
+            nr_pages: size,
+        }
+    }
+
     /// Returns `count` batches of `size` pages from batch `first` on as one range. `first` must be
     /// below [`Self::batches`], and `count` not 0; what is behind the end of the range is left out.
     pub(crate) fn run_of_batches(self, first: usize, count: usize, size: usize) -> Self {

@@ -9,8 +9,12 @@ use crate::{
         PinMode,
         Way, //
     },
-    pin::Slot, //
+    pin::{
+        Pins,
+        Slot, //
+    }, //
 };
+use core::ops::DerefMut;
 use kernel::{
     bindings::{
         get_user_pages,
@@ -26,6 +30,7 @@ use kernel::{
         FOLL_WRITE, //
     },
     mm::MmWithUser,
+    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -128,6 +133,43 @@ impl Function {
             Self::Get => unsafe { get_user_pages(addr, nr, foll, pages) },
             // SAFETY: As above.
             Self::Pin => unsafe { pin_user_pages(addr, nr, foll, pages) },
+        }
+    }
+
+    /// Calls the function for up to so many batches of `size` pages from `addr` on, as
+    /// [`Pins::add_batches_by`] does.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::call`]; `size` is not 0, and the mode of the pins is [`Self::mode`].
+    pub(super) unsafe fn add_batches<S: DerefMut<Target = [Slot]>>(
+        self,
+        pins: &mut Pins<S>,
+        addr: usize,
+        batches: usize,
+        size: usize,
+        foll: u32,
+    ) -> (usize, Option<Result<usize>>) {
+        // SAFETY: The caller promises it.
+        let call = |function: Self, number: usize, slots: &mut [Slot]| unsafe {
+            function.call(addr + number * size * PAGE_SIZE, foll, slots)
+        };
+        // A loop for each function: which one it is need not be asked for each call.
+        macro_rules! by {
+            ($function:ident) => {
+                // SAFETY: The mode is the function's.
+                unsafe {
+                    pins.add_batches_by(addr, batches, size, |number, slots| {
+                        call(Self::$function, number, slots)
+                    })
+                }
+            };
+        }
+        match self {
+            Self::PinFast => by!(PinFast),
+            Self::GetFast => by!(GetFast),
+            Self::Get => by!(Get),
+            Self::Pin => by!(Pin),
         }
     }
 }

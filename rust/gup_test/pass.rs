@@ -24,6 +24,7 @@ use crate::{
     session::Account,
     trace, //
 };
+use core::ops::Range;
 use kernel::{
     alloc::flags::__GFP_NOWARN,
     bindings::FOLL_LONGTERM,
@@ -112,50 +113,56 @@ pub(super) fn run(
 
 /// Gets the pages of a range, so many in a call, until one brings fewer. Returns the calls, and the
 /// address behind the last call that brought any.
-#[inline(never)]
 fn get(
     pins: &mut Pins<KVVec<Slot>>,
     function: Function,
     foll: u32,
-    range: core::ops::Range<usize>,
+    range: Range<usize>,
     per_call: usize,
 ) -> (usize, usize) {
-    let (mut addr, end) = (range.start, range.end);
-    let (mut calls, mut looked) = (0, 0);
-    while addr < end {
-        let left = (end - addr) / PAGE_SIZE;
-        let nr = per_call.min(left);
-        // Asked for no pages, fast GUP brings some all the same, and there is no room for them.
-        if nr == 0 {
+    let Range {
+        start: mut addr,
+        end,
+    } = range;
+    let mut calls = 0;
+    // Asked for no pages, fast GUP brings some all the same, and there is no room for them: no such
+    // call is made, here or below.
+    if per_call == 0 {
+        return (calls, addr);
+    }
+    let between_looks = (PAGES_BETWEEN_LOOKS / per_call).max(1);
+    loop {
+        let batches = (end - addr) / PAGE_SIZE / per_call;
+        if batches == 0 {
             break;
         }
         // SAFETY: The mode is the function's. The caller has checked the flags and holds the lock
         // where it has to be held.
-        let call = |slots: &mut [Slot]| unsafe { function.call(addr, foll, slots) };
-        // SAFETY: As above.
-        let added = unsafe { pins.add_by(addr, nr, call) };
-        calls += 1;
-        let Ok(added) = added else { break };
-        // What is left of the last page, where the end is in one, counts as reached.
-        addr = if per_call <= left {
-            addr + nr * PAGE_SIZE
-        } else {
-            end
-        };
-        if added != per_call {
-            break;
+        let (whole, last) =
+            unsafe { function.add_batches(pins, addr, batches.min(between_looks), per_call, foll) };
+        calls += whole;
+        addr += whole * per_call * PAGE_SIZE;
+        if let Some(last) = last {
+            let reached = if last.is_ok() { per_call } else { 0 };
+            return (calls + 1, addr + reached * PAGE_SIZE);
         }
-        if pins.len() - looked >= PAGES_BETWEEN_LOOKS {
-            looked = pins.len();
-            // SAFETY: Has no preconditions.
-            if unsafe { bindings::guplab_fatal_signal_pending() } {
-                break;
-            }
-            // SAFETY: An ioctl may sleep.
-            unsafe { bindings::guplab_cond_resched() };
+        // SAFETY: Has no preconditions.
+        if unsafe { bindings::guplab_fatal_signal_pending() } {
+            return (calls, addr);
         }
+        // SAFETY: An ioctl may sleep.
+        unsafe { bindings::guplab_cond_resched() };
     }
-    (calls, addr)
+    let left = (end - addr) / PAGE_SIZE;
+    if left == 0 {
+        return (calls, addr);
+    }
+    // SAFETY: As above.
+    let call = |slots: &mut [Slot]| unsafe { function.call(addr, foll, slots) };
+    // SAFETY: As above.
+    let last = unsafe { pins.add_by(addr, left, call) };
+    // What is left of the last page, where the end is in one, counts as reached.
+    (calls + 1, if last.is_ok() { end } else { addr })
 }
 
 /// Looks for pages that are not pinned, or not where a long-term pin may be: that would be a mistake

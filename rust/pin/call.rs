@@ -91,17 +91,40 @@ pub(super) fn call(
     account: &Account,
     slots: &mut [Slot],
 ) -> isize {
-    let ret = if mode.way() == Way::PinFast {
-        // CAST: The function takes an int; no range for pinning has more than 2^20 pages.
-        let nr = range.nr_pages() as i32;
-        // SAFETY: `slots` has the room, and no flag is internal to GUP (`PinMode` maps each).
-        // CAST: To a wider type.
-        unsafe { pin_user_pages_fast(range.addr(), nr, mode.foll(), slots.as_mut_ptr()) as isize }
+    if mode.way() == Way::PinFast {
+        pin_fast(range, mode, slots)
     } else if mode.way().walks() {
-        call_walk(mm, range, mode, account, slots)
+        walk(mm, range, mode, account, slots)
     } else {
-        call_other(mm, range, mode, slots.as_mut_ptr())
-    };
+        let ret = call_other(mm, range, mode, slots.as_mut_ptr());
+        trace::pin(range, mode, ret, slots);
+        ret
+    }
+}
+
+/// Calls pin_user_pages_fast() with the flags of `mode`.
+#[inline(always)]
+pub(super) fn pin_fast(range: UserRange, mode: PinMode, slots: &mut [Slot]) -> isize {
+    // CAST: The function takes an int; no range for pinning has more than 2^20 pages.
+    let nr = range.nr_pages() as i32;
+    // SAFETY: `slots` has the room, and no flag is internal to GUP (`PinMode` maps each).
+    // CAST: To a wider type.
+    let ret =
+        unsafe { pin_user_pages_fast(range.addr(), nr, mode.foll(), slots.as_mut_ptr()) as isize };
+    trace::pin(range, mode, ret, slots);
+    ret
+}
+
+/// Walks, by a way that does.
+#[inline(always)]
+pub(super) fn walk(
+    mm: &MmWithUser,
+    range: UserRange,
+    mode: PinMode,
+    account: &Account,
+    slots: &mut [Slot],
+) -> isize {
+    let ret = call_walk(mm, range, mode, account, slots);
     trace::pin(range, mode, ret, slots);
     ret
 }
