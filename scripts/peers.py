@@ -29,15 +29,20 @@ LOG_MARK = "gup_test peers: "
 
 HEADINGS = ("program", "commands", "tests", "ok", "xfail", "skip", "not ok", "differing")
 
+# Flags that tell of a page's past. When it comes to an LRU list is a matter of batches, and a page of
+# hugetlb has some from who had it before: which page it is depends on the CPU.
+PAST = "lru|active|referenced|workingset|dirty"
+
 # What is another each time in what a program says, and in the kernel log. What dump_page() prints of
-# a page keeps its counts; whether it is on an LRU list yet is a matter of batches.
+# a page keeps its counts.
 VARYING = [
     (re.compile(r"get:\d+ put:\d+ us"), "get:# put:# us"),
     (re.compile(r"\bpfn:0x[0-9a-f]+"), "pfn:#"),
     (re.compile(r"\b0x[0-9a-f]{5,}\b"), "#"),
     (re.compile(r"\b[0-9a-f]{16}\b"), "#"),
     (re.compile(r"^\[ *\d+\.\d+\] "), ""),
-    (re.compile(r"\|(lru|active|referenced|workingset)\b"), ""),
+    (re.compile(rf"(?<=[(|])({PAST})\|"), ""),
+    (re.compile(rf"\|({PAST})(?=\))"), ""),
     (re.compile(r"\|node=\d+\|zone=\d+\|lastcpupid=\S+?(?=\))"), ""),
 ]
 
