@@ -5,8 +5,8 @@
  *
  *	cc -O2 -o no_pages no_pages.c && ./no_pages
  *
- * Five pages and eight bytes are five pages in one call, and none in a second one. The array for five
- * is 64 bytes of slab, in which three more fit: nothing is overwritten that is in use.
+ * Five pages and eight bytes are five pages in one call, and none in a second one. The array for
+ * five is 64 bytes of slab, in which three more fit: nothing is overwritten that is in use.
  *
  * Exit code: 0 if five pages were pinned, 1 if there were more, 4 if it can't be tried.
  */
