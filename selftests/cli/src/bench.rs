@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `guplab bench`: HAMMER against gup_test, on the same mapping and in turns.
 
+#[allow(dead_code)]
+mod report;
 mod walker;
 
 use std::io::Write;
