@@ -3,6 +3,8 @@
 
 #[allow(dead_code)]
 mod report;
+#[allow(dead_code)]
+mod statistics;
 mod walker;
 
 use std::io::Write;
