@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `guplab bench`: HAMMER against gup_test, on the same mapping and in turns.
 
+mod compare;
 #[allow(dead_code)]
-mod report;
-#[allow(dead_code)]
+pub(crate) mod report;
+mod size;
 mod statistics;
 mod walker;
 
@@ -102,6 +103,9 @@ struct Comparison {
 
 /// Measures, and returns the exit code.
 pub(crate) fn bench(args: &BenchArgs, out: &mut impl Write) -> anyhow::Result<u8> {
+    if !args.compare.compare.is_empty() {
+        return compare::compare(&args.compare, &args.kinds, args.json, out);
+    }
     if args.walker {
         return walker::bench(args, out);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The command line.
 
+mod compare;
 mod explain;
 mod measure;
 mod protocol;
@@ -12,6 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use guplab_experiments::Family;
 use guplab_mutants::Class;
 
+pub(crate) use compare::CompareArgs;
 pub(crate) use explain::ExplainArgs;
 pub(crate) use measure::{BenchArgs, MatrixArgs};
 pub(crate) use protocol::ProtocolArgs;

@@ -52,6 +52,18 @@ pub(crate) enum Accel {
     Bare,
 }
 
+impl Accel {
+    /// Its name, the same as in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Accel::Tcg => "tcg",
+            Accel::Kvm => "kvm",
+            Accel::Vm => "vm",
+            Accel::Bare => "bare",
+        }
+    }
+}
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
@@ -118,7 +130,7 @@ impl Ranges {
 }
 
 /// What was measured, whoever was: rows of one cell are compared with each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Cell {
     pub(crate) kind: Kind,
     pub(crate) pages_per_call: u32,

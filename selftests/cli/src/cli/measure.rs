@@ -4,7 +4,7 @@
 use clap::Args;
 use guplab::Kind;
 
-use super::{Cpus, cpus, seconds};
+use super::{CompareArgs, Cpus, cpus, seconds};
 
 #[derive(Args, Debug)]
 pub(crate) struct MatrixArgs {
@@ -38,8 +38,8 @@ pub(crate) struct BenchArgs {
     /// Compare guplab's own walk with pin_user_pages_fast() instead, both in HAMMER
     #[arg(long)]
     pub(crate) walker: bool,
-    /// With --walker: the mapping kinds to measure; all if not given
-    #[arg(long, value_name = "KIND", value_parser = kind, requires = "walker")]
+    /// With --walker or --compare: the mapping kinds; all if not given
+    #[arg(long, value_name = "KIND", value_parser = kind)]
     pub(crate) kinds: Vec<Kind>,
     /// With --walker: pages in each call; several sizes if not given
     #[arg(long, value_name = "N", value_delimiter = ',', requires = "walker",
@@ -48,6 +48,8 @@ pub(crate) struct BenchArgs {
     /// Write one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) compare: CompareArgs,
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
