@@ -2,6 +2,7 @@
 //! `guplab bench`: HAMMER against gup_test, on the same mapping and in turns.
 
 mod compare;
+mod plot;
 #[allow(dead_code)]
 pub(crate) mod report;
 mod size;
@@ -105,6 +106,11 @@ struct Comparison {
 pub(crate) fn bench(args: &BenchArgs, out: &mut impl Write) -> anyhow::Result<u8> {
     if !args.compare.compare.is_empty() {
         return compare::compare(&args.compare, &args.kinds, args.json, out);
+    }
+    if let Some(file) = &args.plot {
+        let report = report::Report::read(file)?;
+        plot::draw(&report, &file.with_extension(""))?;
+        return Ok(exit::PASS);
     }
     if args.walker {
         return walker::bench(args, out);

@@ -48,6 +48,9 @@ pub(crate) struct BenchArgs {
     /// Write one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Measure nothing, and draw FILE.json of --record anew as FILE.svg and FILE.png
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) plot: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub(crate) compare: CompareArgs,
 }
