@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::device::raw_ioctl;
-use crate::{Mapping, Result};
+use crate::{Mapping, Result, page_size};
 
 /// FOLL_WRITE, which the driver takes as it is.
 pub const FOLL_WRITE: u32 = 1;
@@ -181,17 +181,29 @@ impl GupTest {
     /// Pins a whole mapping for writing with pin_user_pages_fast(), so many pages in a call, and
     /// unpins it. Returns nothing where not all of it could be pinned.
     pub fn pin_fast(&self, mapping: &Mapping, pages_per_call: u32) -> Result<Option<Deltas>> {
+        self.pin_fast_part(mapping, 0, mapping.pages(), pages_per_call)
+    }
+
+    /// The same for a part of it, from page `first` on.
+    pub fn pin_fast_part(
+        &self,
+        mapping: &Mapping,
+        first: usize,
+        nr_pages: usize,
+        pages_per_call: u32,
+    ) -> Result<Option<Deltas>> {
+        assert!(nr_pages <= mapping.pages() - first);
+        let size = (nr_pages * page_size()) as u64;
         let mut request = Request {
-            addr: mapping.addr() as u64,
-            size: mapping.len() as u64,
+            addr: mapping.page_addr(first) as u64,
+            size,
             nr_pages_per_call: pages_per_call,
             gup_flags: FOLL_WRITE,
             ..Default::default()
         };
         self.command(Command::PinFastBenchmark, &mut request)?;
         // It tells a short count by a smaller size.
-        let whole = request.size == mapping.len() as u64;
-        Ok(whole.then_some(Deltas {
+        Ok((request.size == size).then_some(Deltas {
             get_usec: request.get_delta_usec,
             put_usec: request.put_delta_usec,
         }))

@@ -132,6 +132,11 @@ impl Mapping {
         self.verify(session, 1)
     }
 
+    /// Looks at some pages of each PMD, to see that they are still of its kind.
+    pub fn check(&self, session: &Session) -> Result<(), Unavailable> {
+        self.verify(session, 1)
+    }
+
     /// Throws the content away: nothing is mapped until the next access. Of a private mapping of
     /// a file this drops the private copies, and the file keeps what it has.
     pub fn discard(&self) -> crate::Result<()> {
