@@ -18,7 +18,8 @@ scripts := $(CURDIR)/scripts
 #: BINDGEN          bindgen for kernel and module
 #: GUPLAB_CACHE     where kernels and compilers are kept (default ~/.cache/guplab)
 #: GUPLAB_CPUS      CPUs of the VM (default 4)
-#: GUPLAB_MEMORY    memory of the VM in MB (default 3072), on two NUMA nodes
+#: GUPLAB_MEMORY    memory of the VM in MB (default 3072; 8192 for "make bench", where there is so
+#:                  much to spare), on two NUMA nodes
 #: GUPLAB_TIMEOUT   seconds a VM may run (default 1200)
 #: GUPLAB_ACCEL     tcg or kvm; otherwise what is found to work
 #: GUPLAB_RESULTS   a directory in which to keep all a run leaves; otherwise kept if it fails
@@ -53,7 +54,7 @@ matrix: ## tries out what protects a lockless walk against each writer of page t
 	@$(scripts)/lab.sh $@
 
 .PHONY: bench
-bench: ## runs the benchmarks in the VM
+bench: ## measures pinning in the VM: tables, and bench.json, bench.svg, bench.png
 	@$(scripts)/lab.sh $@
 
 .PHONY: shell

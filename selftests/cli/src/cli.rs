@@ -15,7 +15,7 @@ use guplab_mutants::Class;
 
 pub(crate) use compare::CompareArgs;
 pub(crate) use explain::ExplainArgs;
-pub(crate) use measure::{BenchArgs, MatrixArgs};
+pub(crate) use measure::{BenchArgs, BenchFormat, MatrixArgs};
 pub(crate) use protocol::ProtocolArgs;
 
 const EXIT_CODES: &str = "Exit codes: 0 passed, 1 failed or an invariant was violated, 2 wrong \
@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Tell what GUP would do at an address of a process: the lockless walk, and then the slow path
     Explain(ExplainArgs),
-    /// Compare HAMMER with the kernel's own gup_test benchmark
+    /// Measure pinning: the kernel's own gup_test beside guplab's, HAMMER, and guplab's walk
     Bench(BenchArgs),
     /// Print a completion script
     Completions {

@@ -4,7 +4,6 @@
 mod bench;
 mod cli;
 mod explain;
-mod gup_test;
 mod inspect;
 mod listing;
 mod matrix;

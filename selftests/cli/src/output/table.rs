@@ -53,9 +53,10 @@ impl Table {
     }
 }
 
-/// Whether a text is a figure, which is set to the right.
+/// Whether a text is a figure, or two with a slash, which is set to the right.
 fn is_figure(text: &str) -> bool {
-    let number = text.strip_prefix('>').unwrap_or(text);
+    let number = text.strip_prefix(['>', '-']).unwrap_or(text);
+    let number = number.strip_prefix('/').unwrap_or(number);
     number.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(' ') || text == "-"
 }
 

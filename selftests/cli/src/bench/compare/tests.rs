@@ -260,7 +260,7 @@ fn machines_have_to_be_alike() {
 fn json_has_every_row() {
     let files = Files::new("json");
     let a = files.write("a", &boot(1));
-    let (code, said) = run(&[&a, &a, "--json"]);
+    let (code, said) = run(&[&a, &a, "--format", "json"]);
     let said: serde_json::Value = serde_json::from_str(&said).expect("it is JSON");
     assert_eq!(code, 0);
     assert_eq!(said["rows"].as_array().map(Vec::len), Some(36));
