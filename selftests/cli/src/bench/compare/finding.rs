@@ -190,6 +190,7 @@ impl Pair {
             statistics::median(&before.concat())?,
             statistics::median(&after.concat())?,
         ];
+        let confidence = of_each(confidence, before.len().min(after.len()));
         let mut all: Option<Ratio> = None;
         for before in before {
             for after in after {
@@ -206,6 +207,12 @@ impl Pair {
             ratio,
         })
     }
+}
+
+/// The confidence of each interval, where `runs` of them that know nothing of each other would all
+/// have to be wrong, on the same side, for the widest to be wrong.
+fn of_each(confidence: f64, runs: usize) -> f64 {
+    1.0 - 2.0 * ((1.0 - confidence) / 2.0).powf(1.0 / runs as f64)
 }
 
 impl Findings {
@@ -235,7 +242,7 @@ impl Findings {
             rows.iter().any(|row| row.ratio.is_bounded()),
             "too few repeats: to judge {} rows at once takes {} of each",
             rows.len(),
-            statistics::figures_needed(confidence)
+            statistics::figures_needed(of_each(confidence, sides[0].len().min(sides[1].len())))
         );
         let means = means.iter();
         let means = means.filter_map(|(many, pair)| pair.judge(*many, confidence, tolerance));

@@ -17,6 +17,12 @@ pub(super) fn write(out: &mut impl Write, findings: &Findings, all: bool) -> io:
         write!(out, "\n{}", rows(findings, all))?;
     }
     write!(out, "\ngeometric means\n{}\n", means(findings))?;
+    if findings.before.len().min(findings.after.len()) == 1 {
+        writeln!(
+            out,
+            "one run of a side: what differs between two boots of the same kernel counts, too"
+        )?;
+    }
     if findings.unmatched > 0 {
         let unmatched = findings.unmatched;
         writeln!(

@@ -113,7 +113,7 @@ fn the_same_file_has_not_changed() {
 #[test]
 fn boots_of_one_kernel_are_no_regression() {
     let files = Files::new("boots");
-    for seed in 0..100 {
+    for seed in 0..40 {
         let a = files.write("a", &boot(2 * seed));
         let b = files.write("b", &boot(2 * seed + 1));
         let (code, said) = run(&[&a, &b]);
@@ -178,8 +178,48 @@ fn every_boot_has_to_show_it() {
     };
     let (code, said) = with(1.0);
     assert_eq!(code, 0, "{said}");
+    assert!(!said.contains("one run of a side"), "{said}");
     let (code, said) = with(1.25);
     assert_eq!(code, 1, "{said}");
+}
+
+/// What a host does that is busy: each row of a boot is up to 15 % off, for as long as it is up.
+fn busy_boot(seed: u64) -> Report {
+    let mut report = boot(seed);
+    let random = &mut fastrand::Rng::with_seed(!seed);
+    for row in &mut report.rows {
+        let off = 0.85 + 0.3 * random.f64();
+        for ns in row.get_ns.iter_mut().chain(&mut row.put_ns) {
+            *ns *= off;
+        }
+    }
+    report
+}
+
+#[test]
+fn more_boots_tell_what_one_cannot() {
+    let files = Files::new("busy");
+    let alarms = |boots: u64, factor: f64| -> u32 {
+        let mut alarms = 0;
+        for seed in 0..10 {
+            let side = |side: u64, factor: f64| -> Vec<String> {
+                let name = |n: u64| (side * boots + n, format!("{side}-{n}"));
+                let file = |(n, name): (u64, String)| {
+                    let report = busy_boot(1000 * seed + n);
+                    files.write(&name, &slow(report, factor, |_| true))
+                };
+                (0..boots).map(name).map(file).collect()
+            };
+            let (a, b) = (side(0, 1.0), side(1, factor));
+            let a = a.iter().map(String::as_str).chain(["--with"]);
+            let args: Vec<&str> = a.chain(b.iter().map(String::as_str)).collect();
+            alarms += u32::from(run(&args).0);
+        }
+        alarms
+    };
+    assert!(alarms(1, 1.0) > 5);
+    assert_eq!(alarms(4, 1.0), 0);
+    assert_eq!(alarms(4, 1.25), 10);
 }
 
 #[test]
