@@ -201,7 +201,7 @@ fn names(
                 1 => "1 page/call".to_owned(),
                 pages => format!("{pages} pages/call"),
             };
-            drawing.text((left - 6.0, middle), pages, end);
+            drawing.text((left - 10.0, middle), pages, end);
             if first {
                 drawing.text((MARGIN, middle), cell.kind.name(), bold);
             }
