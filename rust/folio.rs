@@ -46,7 +46,8 @@ impl PageRef<'_> {
         }
     }
 
-    fn folio(self) -> *mut folio {
+    /// Returns the folio, to be compared with others.
+    pub(crate) fn folio(self) -> *mut folio {
         // SAFETY: By the type invariant the page is valid.
         unsafe { bindings::guplab_page_folio(self.page.as_ptr()) }
     }

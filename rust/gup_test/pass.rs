@@ -15,7 +15,6 @@ use crate::{
     bindings,
     clock,
     folio::PageRef,
-    mm,
     pin::{
         self,
         Pins,
@@ -24,7 +23,10 @@ use crate::{
     session::Account,
     trace, //
 };
-use core::ops::Range;
+use core::{
+    mem,
+    ops::Range, //
+};
 use kernel::{
     alloc::flags::__GFP_NOWARN,
     bindings::FOLL_LONGTERM,
@@ -66,8 +68,9 @@ pub(super) fn run(
     );
     let end = addr.checked_add(size).ok_or(EINVAL)?;
     let mut pins = Pins::empty(function.mode(), slots(size / PAGE_SIZE)?);
-    let mm = mm::mm_of(0)?;
-    let locked = function.lock(&mm)?;
+    let current = kernel::current!();
+    let mm = current.mm().ok_or(ESRCH)?;
+    let locked = function.lock(mm)?;
 
     let start_ns = clock::now();
     let (calls, reached) = match function.check(foll) {
@@ -168,11 +171,18 @@ fn get(
 /// Looks for pages that are not pinned, or not where a long-term pin may be: that would be a mistake
 /// of the kernel's.
 fn verify(pins: &Pins<KVVec<Slot>>, longterm: bool, account: &Account) {
+    // The zero page, which is not pinned, comes last: it is seldom there.
     let is_bad = |page: &PageRef<'_>| {
-        !page.is_zero() && (!page.maybe_dma_pinned() || (longterm && !page.is_longterm_pinnable()))
+        (!page.maybe_dma_pinned() || (longterm && !page.is_longterm_pinnable())) && !page.is_zero()
     };
+    let mut before = None;
     let mut pages = (0..pins.len()).filter_map(|index| pins.page(index));
-    let Some(index) = pages.position(|page| is_bad(&page)) else {
+    // What is asked is asked of the folio.
+    let bad = pages.position(|page| {
+        let folio = Some(page.folio());
+        mem::replace(&mut before, folio) != folio && is_bad(&page)
+    });
+    let Some(index) = bad else {
         return;
     };
     let Some(page) = pins.page(index) else { return };
