@@ -48,16 +48,11 @@ use times::{
     TimesRequest, //
 };
 
-const KNOWN_FLAGS: u32 = uapi::GUPLAB_HAMMER_WRITE
-    | uapi::GUPLAB_HAMMER_CHECK_DATA
-    | uapi::GUPLAB_HAMMER_CHECK_MAP
-    | uapi::GUPLAB_HAMMER_RANDOM
-    | uapi::GUPLAB_HAMMER_STOP
-    | uapi::GUPLAB_HAMMER_TIME_UNPIN
-    | uapi::GUPLAB_HAMMER_TIME_CALLS;
-
-/// The clock and signals are looked at after about so many pages.
+/// Signals, and the clock if it bounds the loop, are looked at after about so many pages.
 const PAGES_BETWEEN_LOOKS: usize = 256;
+
+/// Where the number of calls bounds it: looking takes a hundredth of what a PMD's 512 pages take.
+const PAGES_BETWEEN_SIGNALS: usize = 4096;
 
 /// What is done with pages that are pinned.
 const WORK: u32 =
@@ -65,6 +60,8 @@ const WORK: u32 =
 
 /// What has to be done call by call.
 const EACH: u32 = WORK | uapi::GUPLAB_HAMMER_RANDOM | uapi::GUPLAB_HAMMER_TIME_CALLS;
+
+const KNOWN_FLAGS: u32 = EACH | uapi::GUPLAB_HAMMER_STOP | uapi::GUPLAB_HAMMER_TIME_UNPIN;
 
 /// Pins in slots that the loop uses again.
 type Borrowed<'a> = Pins<&'a mut [Slot]>;
@@ -160,7 +157,11 @@ impl Hammer {
         times: &mut Times,
         out: &mut guplab_hammer,
     ) -> Result {
-        let calls_between_looks = (PAGES_BETWEEN_LOOKS / self.batch).max(1) as u64;
+        let pages_between_looks = match self.max_ns {
+            0 => PAGES_BETWEEN_SIGNALS,
+            _ => PAGES_BETWEEN_LOOKS,
+        };
+        let calls_between_looks = (pages_between_looks / self.batch).max(1) as u64;
         let mut order = Order::new(self.range.batches(self.batch), self.random_seed());
         let start_ns = clock::now();
 
