@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use linux_raw_sys::general::{
     UFFD_FEATURE_EXACT_ADDRESS, UFFD_FEATURE_MOVE, UFFD_FEATURE_SIGBUS, UFFD_FEATURE_WP_ASYNC,
-    UFFD_FEATURE_WP_HUGETLBFS_SHMEM, UFFD_FEATURE_WP_UNPOPULATED, UFFDIO_COPY_MODE_WP,
-    UFFDIO_REGISTER_MODE_MISSING, UFFDIO_REGISTER_MODE_WP, uffdio_api, uffdio_copy, uffdio_move,
-    uffdio_range, uffdio_register, uffdio_writeprotect, uffdio_zeropage,
+    UFFD_FEATURE_WP_HUGETLBFS_SHMEM, UFFD_FEATURE_WP_UNPOPULATED, UFFDIO_COPY_MODE_WP, uffdio_api,
+    uffdio_copy, uffdio_move, uffdio_range, uffdio_register, uffdio_writeprotect, uffdio_zeropage,
 };
 use linux_raw_sys::ioctl::{
     UFFDIO_API, UFFDIO_COPY, UFFDIO_REGISTER, UFFDIO_UNREGISTER, UFFDIO_WAKE, UFFDIO_WRITEPROTECT,
@@ -24,6 +23,11 @@ use crate::device::raw_ioctl;
 use crate::mapping::Mapping;
 use crate::unsupported::Unsupported;
 use crate::{Errno, Result, page_size};
+
+mod fault;
+
+pub use fault::{Fault, Faults};
+use fault::{MESSAGE, parse};
 
 /// What may be asked for when a userfaultfd is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,38 +57,6 @@ impl Feature {
             Feature::Move => UFFD_FEATURE_MOVE,
         }
     }
-}
-
-/// Which faults a userfaultfd is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Faults {
-    /// Accesses to pages that are missing.
-    Missing,
-    /// Writes to pages that it has write-protected.
-    WriteProtect,
-    /// Both.
-    Both,
-}
-
-impl Faults {
-    fn mode(self) -> u32 {
-        match self {
-            Faults::Missing => UFFDIO_REGISTER_MODE_MISSING,
-            Faults::WriteProtect => UFFDIO_REGISTER_MODE_WP,
-            Faults::Both => UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
-        }
-    }
-}
-
-/// A fault that waits for an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The address.
-    pub addr: usize,
-    /// Whether it was a write.
-    pub is_write: bool,
-    /// Whether the page is there and write-protected; else it is missing.
-    pub is_protected: bool,
 }
 
 /// An open userfaultfd. It belongs to the mm that opened it: used in a forked child, it changes the
@@ -322,25 +294,6 @@ impl Uffd {
     }
 }
 
-/// Bytes of a struct uffd_msg, whose layout is the same on every machine.
-const MESSAGE: usize = 32;
-
-fn parse(message: &[u8; MESSAGE]) -> Option<Fault> {
-    use linux_raw_sys::general::{UFFD_PAGEFAULT_FLAG_WP, UFFD_PAGEFAULT_FLAG_WRITE};
-    const PAGEFAULT: u8 = 0x12;
-    let word = |at: usize| {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&message[at..at + 8]);
-        u64::from_ne_bytes(bytes)
-    };
-    // Nobody asks for other events.
-    (message[0] == PAGEFAULT).then(|| Fault {
-        addr: word(16) as usize,
-        is_write: word(8) & u64::from(UFFD_PAGEFAULT_FLAG_WRITE) != 0,
-        is_protected: word(8) & u64::from(UFFD_PAGEFAULT_FLAG_WP) != 0,
-    })
-}
-
 impl AsFd for Uffd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -350,21 +303,6 @@ impl AsFd for Uffd {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn faults_are_read() {
-        let mut message = [0; MESSAGE];
-        message[0] = 0x12;
-        message[8] = 3;
-        message[16..24].copy_from_slice(&0x7000u64.to_ne_bytes());
-        let fault = parse(&message).expect("a fault");
-        assert_eq!(
-            (fault.addr, fault.is_write, fault.is_protected),
-            (0x7000, true, true)
-        );
-        message[0] = 0x13;
-        assert_eq!(parse(&message), None);
-    }
 
     #[test]
     fn some_bytes_are_no_error() {

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use guplab::ktap::exit;
+use guplab::uffd::{Faults, Uffd};
 use guplab::{KernelState, Kind, Ktap, Mapping, Outcome, PinRequest, Session, Way, sys};
 
 /// Why a test didn't pass.
@@ -121,6 +122,15 @@ pub fn seed() -> Result<u64, Not> {
 /// Memory of a kind, or a skip.
 pub fn memory(session: &Session, kind: Kind, pmds: usize) -> Result<Mapping, Not> {
     Mapping::new(session, kind, pmds).map_err(|reason| Not::Skipped(reason.to_string()))
+}
+
+/// Has a page of a mapping brought by userfaultfd, from now on; or a skip.
+pub fn watch(mapping: &Mapping, page: usize) -> Result<Uffd, Not> {
+    let uffd = Uffd::open(&[]).map_err(|why| Not::Skipped(why.to_string()))?;
+    mapping.discard_pages(page, 1).while_("MADV_DONTNEED")?;
+    uffd.register(mapping, page, 1, Faults::Missing)
+        .while_("UFFDIO_REGISTER")?;
+    Ok(uffd)
 }
 
 /// A request to pin pages of a mapping from its start, for writing.

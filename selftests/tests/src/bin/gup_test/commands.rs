@@ -8,7 +8,7 @@ use guplab::gup_test::{
 use guplab::{Errno, GupTest, Kind, Mapping, page_size};
 use guplab_tests::balance::Balance;
 use guplab_tests::ground::KERNEL_ADDRESS;
-use guplab_tests::{Test, Tested, While, ensure_eq, memory, open};
+use guplab_tests::{Not, Test, Tested, While, ensure_eq, memory, open};
 
 use crate::drivers;
 
@@ -61,15 +61,14 @@ fn unknown() -> Tested {
     Ok(())
 }
 
+fn one_page() -> Result<Range, Not> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    Range::map(page_size(), page_size(), flags, -1).while_("mmap")
+}
+
 fn unreadable() -> Tested {
     // That far before its end there is no room for a request.
-    let page = Range::map(
-        page_size(),
-        page_size(),
-        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        -1,
-    )
-    .while_("mmap")?;
+    let page = one_page()?;
     let over_the_end = page.addr() + page.len() - 8;
     let numbers = Command::ALL.map(Command::number);
     for (path, driver) in drivers()? {
@@ -110,13 +109,7 @@ fn wrapping() -> Tested {
 fn unwritable() -> Tested {
     let session = open()?;
     let mapping = memory(&session, Kind::Anon4k, 1)?;
-    let page = Range::map(
-        page_size(),
-        page_size(),
-        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        -1,
-    )
-    .while_("mmap")?;
+    let page = one_page()?;
     let request = Request {
         addr: mapping.addr() as u64,
         size: mapping.len() as u64,

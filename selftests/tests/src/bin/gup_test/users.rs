@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use guplab::gup_test::{LONGTERM_FAST, LONGTERM_WRITE, Whose};
-use guplab::{Errno, GupTest, Kind, Mapping, SharedPage, fork_child, sys};
+use guplab::{Ended, Errno, GupTest, Kind, Mapping, SharedPage, fork_child, sys};
 use guplab_tests::balance::Balance;
 use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, fail, memory, open, skip};
 use rustix::process::Signal;
@@ -123,7 +123,8 @@ fn last_close() -> Tested {
     drop(driver);
     before.has_grown_by(10)?;
     shared.set(GO, 1);
-    child.wait(LIMIT).while_("waiting for the child")?;
+    let ended = child.wait(LIMIT).while_("waiting for the child")?;
+    ensure_eq!(ended, Ended::Code(0), "the child");
     before.has_grown_by(0)
 }
 

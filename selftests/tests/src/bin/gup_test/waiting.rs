@@ -7,10 +7,9 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use guplab::gup_test::{LONGTERM_FAST, LONGTERM_WRITE, Whose};
-use guplab::uffd::{Faults, Uffd};
 use guplab::{Ended, Errno, GupTest, Kind, Mapping, SharedPage, fork_child};
 use guplab_tests::balance::Balance;
-use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, memory, open, skip};
+use guplab_tests::{Not, Test, Tested, While, ensure, ensure_eq, memory, open, watch};
 use rustix::process::Signal;
 
 use crate::longterm::start_pages;
@@ -29,20 +28,6 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("a signal ends the wait for a START", interrupted),
         Test::new("a START that waits can be killed", killed),
     ]
-}
-
-/// Has the last page of a mapping brought by userfaultfd.
-fn watch(mapping: &Mapping) -> Result<Uffd, Not> {
-    let uffd = match Uffd::open(&[]) {
-        Ok(uffd) => uffd,
-        Err(why) => skip!("{why}"),
-    };
-    mapping
-        .discard_pages(PAGES - 1, 1)
-        .while_("MADV_DONTNEED")?;
-    uffd.register(mapping, PAGES - 1, 1, Faults::Missing)
-        .while_("UFFDIO_REGISTER")?;
-    Ok(uffd)
 }
 
 extern "C" fn do_nothing(_signal: libc::c_int) {}
@@ -67,7 +52,7 @@ fn meanwhile(act: Act, disturb: bool) -> Result<(guplab::Result<()>, GupTest), N
     let mapping = memory(&session, Kind::Anon4k, 1)?;
     let to = memory(&session, Kind::Anon4k, 1)?;
     let driver = open_driver(Whose::Guplab)?;
-    let uffd = watch(&mapping)?;
+    let uffd = watch(&mapping, PAGES - 1)?;
     let thread = AtomicI32::new(0);
     let done = scope(|scope| {
         let starter = scope.spawn(|| start_pages(&driver, &mapping, PAGES, FLAGS));
@@ -140,19 +125,14 @@ fn killed() -> Tested {
     let session = open()?;
     let mapping = memory(&session, Kind::Anon4k, 1)?;
     // If there is no userfaultfd here, the child doesn't have to find out.
-    drop(watch(&mapping)?);
+    drop(watch(&mapping, PAGES - 1)?);
     let shared = SharedPage::new().while_("a shared page")?;
     let before = Balance::now()?;
     let child = fork_child(|| {
-        let (Ok(driver), Ok(uffd)) = (GupTest::open(Whose::Guplab), Uffd::open(&[])) else {
+        let (Ok(driver), Ok(_uffd)) = (GupTest::open(Whose::Guplab), watch(&mapping, PAGES - 1))
+        else {
             return 1;
         };
-        let watched = mapping
-            .discard_pages(PAGES - 1, 1)
-            .and_then(|()| uffd.register(&mapping, PAGES - 1, 1, Faults::Missing));
-        if watched.is_err() {
-            return 2;
-        }
         shared.set(READY, 1);
         // Nobody brings the page.
         let _never = start_pages(&driver, &mapping, PAGES, FLAGS);
