@@ -98,12 +98,10 @@ impl<S: DerefMut<Target = [Slot]>> Pins<S> {
         range: UserRange,
         account: &Account,
     ) -> Result<usize> {
-        let free = self.slots.get_mut(self.len..).unwrap_or_default();
-        if free.len() < range.nr_pages() {
-            return Err(EINVAL);
-        }
-        let ret = call(mm, range, self.mode, account, free);
-        self.accept(range.addr(), ret)
+        let mode = self.mode;
+        let call = |slots: &mut [Slot]| call(mm, range, mode, account, slots);
+        // SAFETY: It is the mode's function.
+        unsafe { self.add_by(range.addr(), range.nr_pages(), call) }
     }
 
     /// Does [`Self::add`] for the whole batches of `size` pages in `range`, one after the other, as

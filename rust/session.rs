@@ -80,8 +80,23 @@ impl Account {
         which(&TOTALS).add(n);
     }
 
+    /// Counts a pin that is held from now on.
+    pub(crate) fn holds(&self, pages: u64) {
+        self.count(|c| &c.pin_pages, pages);
+        self.count(|c| &c.held_pages, pages);
+        self.count(|c| &c.handles, 1);
+    }
+
+    /// Counts one that was held. Its pages are released before, so that nobody counts fewer than are
+    /// held.
+    pub(crate) fn released(&self, pages: u64) {
+        self.count(|c| &c.unpin_pages, pages);
+        self.uncount(|c| &c.held_pages, pages);
+        self.uncount(|c| &c.handles, 1);
+    }
+
     /// Takes `n` off here and from the totals.
-    pub(crate) fn uncount(&self, which: impl Fn(&Counters) -> &Counter, n: u64) {
+    fn uncount(&self, which: impl Fn(&Counters) -> &Counter, n: u64) {
         which(&self.counters).sub(n);
         which(&TOTALS).sub(n);
     }
@@ -179,10 +194,6 @@ impl Session {
         self.account.count(which, n);
     }
 
-    fn uncount(&self, which: impl Fn(&Counters) -> &Counter, n: u64) {
-        self.account.uncount(which, n);
-    }
-
     /// Pins what was asked for. Returns the handle, the number of pages, and the times before and
     /// after.
     pub(crate) fn pin(&self, request: &PinRequest) -> Result<(u64, usize, u64, u64)> {
@@ -202,9 +213,7 @@ impl Session {
 
         let (pages, start_ns, end_ns) = (held.len(), held.start_ns, held.end_ns);
         self.count(|c| &c.pin_calls, 1);
-        self.count(|c| &c.pin_pages, pages as u64);
-        self.count(|c| &c.handles, 1);
-        self.count(|c| &c.held_pages, pages as u64);
+        self.account.holds(pages as u64);
         if pages < asked {
             self.count(|c| &c.pin_short, 1);
         }
@@ -248,11 +257,8 @@ impl Session {
 
     fn release(&self, held: Held) {
         let pages = held.len() as u64;
-        // The pages are released first, so that nobody counts fewer than are held.
         drop(held);
-        self.count(|c| &c.unpin_pages, pages);
-        self.uncount(|c| &c.held_pages, pages);
-        self.uncount(|c| &c.handles, 1);
+        self.account.released(pages);
     }
 
     /// Calls `look` with a pin. It must not touch user memory nor wait: the table is locked.
@@ -281,7 +287,7 @@ impl PinnedDrop for Session {
             // SAFETY: A file is released in a context that may sleep.
             unsafe { crate::bindings::guplab_cond_resched() };
         }
-        self.uncount(|c| &c.sessions, 1);
+        self.account.uncount(|c| &c.sessions, 1);
         SESSIONS
             .lock()
             .retain(|account| account.id != self.account.id);

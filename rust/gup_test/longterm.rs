@@ -95,9 +95,7 @@ impl HeldPages {
         }
         drop(locked);
 
-        account.count(|c| &c.pin_pages, nr_pages as u64);
-        account.count(|c| &c.held_pages, nr_pages as u64);
-        account.count(|c| &c.handles, 1);
+        account.holds(nr_pages as u64);
         Ok(Self {
             pins,
             _charge: charge,
@@ -125,11 +123,8 @@ impl HeldPages {
 impl Drop for HeldPages {
     fn drop(&mut self) {
         let pages = self.pins.len() as u64;
-        // The pages are released first, so that nobody counts fewer than are held.
         self.pins.release();
-        self.account.count(|c| &c.unpin_pages, pages);
-        self.account.uncount(|c| &c.held_pages, pages);
-        self.account.uncount(|c| &c.handles, 1);
+        self.account.released(pages);
     }
 }
 
