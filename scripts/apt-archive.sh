@@ -59,9 +59,10 @@ archive_apt() {
 }
 
 # archive_update: makes the private configuration and reads the archive's lists, at most once
-# in six hours. It takes and keeps the lock of the private apt directory.
+# in six hours; for a foreign ARCH (arch.sh) those of that architecture as well, from then on, without
+# a word to dpkg. It takes and keeps the lock of the private apt directory.
 archive_update() {
-	local mirror suite
+	local mirror suite file archs=()
 	[ -z "${archive_updated:-}" ] || return 0
 	archive_updated=1
 	command -v apt-get >/dev/null ||
@@ -71,8 +72,15 @@ archive_update() {
 		die "$archive_keyring is missing" "install the package debian-archive-keyring"
 	lock_cache apt
 	mirror=$(archive_mirror)
-	mkdir -p "$archive_dir"/{lists,archives,state,empty.d}
-	: >"$archive_dir/sources.list.new"
+	mkdir -p "$archive_dir"/{lists,archives,state,empty.d,archs}
+	# shellcheck disable=SC2154  # arch.sh sets both
+	[ -z "${is_foreign:-}" ] || touch "$archive_dir/archs/$debian_arch"
+	archs=("$(dpkg --print-architecture)")
+	for file in "$archive_dir"/archs/*; do
+		[ ! -e "$file" ] || archs+=("${file##*/}")
+	done
+	# With another list of architectures, too, there is something to read.
+	{ [ ${#archs[@]} -eq 1 ] || echo "# for ${archs[*]}"; } >"$archive_dir/sources.list.new"
 	for suite in $archive_suites; do
 		printf 'deb [signed-by=%s] %s %s main\n' "$archive_keyring" "$mirror" "$suite" \
 			>>"$archive_dir/sources.list.new"
@@ -87,7 +95,8 @@ archive_update() {
 	Dir::State::status "$archive_dir/state/status";
 	Dir::Cache "$archive_dir";
 	Dir::Cache::archives "$archive_dir/archives";
-	APT::Architecture "$(dpkg --print-architecture)";
+	APT::Architecture "${archs[0]}";
+	APT::Architectures { $(printf '"%s"; ' "${archs[@]}")};
 	APT::Sandbox::User "$(id -un)";
 	Acquire::Languages "none";
 	CONF
@@ -110,7 +119,7 @@ archive_update() {
 	touch "$archive_dir/updated"
 }
 
-# archive_versions PACKAGE: prints "version sha256" of every version to be had, newest first.
+# archive_versions PACKAGE[:ARCH]: prints "version sha256" of every version to be had, newest first.
 archive_versions() {
 	archive_apt apt-cache show "$1" 2>/dev/null |
 		awk '/^Version:/ { v = $2 } /^SHA256:/ { s = $2 } /^$/ { print v, s } END { print v, s }' |
@@ -134,7 +143,8 @@ archive_sort_versions() {
 	[ ${#sorted[@]} -eq 0 ] || printf '%s\n' "${sorted[@]}"
 }
 
-# archive_unpack PACKAGE VERSION DIR: fetches a package, which apt checks, and unpacks it in DIR.
+# archive_unpack PACKAGE[:ARCH] VERSION DIR: fetches a package, which apt checks, and unpacks it in
+# DIR.
 archive_unpack() {
 	local package=$1 version=$2 dir=$3 debs
 	debs=$(mktemp -d "$archive_dir/archives/$package.XXXXXX")

@@ -134,14 +134,9 @@ c_style() {
 
 # The ABI has the same layout for 32-bit callers.
 abi_layout() {
-	local clang=clang bits
-	case $LLVM in
-	1) ;;
-	-*) clang=clang$LLVM ;;
-	*) clang=${LLVM}clang ;;
-	esac
+	local bits
 	for bits in 64 32; do
-		"$clang" "-m$bits" -fsyntax-only -ffreestanding -Wall -Werror -Irust/uapi \
+		"$TCC" "-m$bits" -fsyntax-only -ffreestanding -Wall -Werror -Irust/uapi \
 			-isystem "/usr/include/$(uname -m)-linux-gnu" scripts/tests/abi_layout.c
 	done
 }

@@ -6,6 +6,7 @@
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
+. "$(dirname "$0")/arch.sh"
 . "$(dirname "$0")/apt-archive.sh"
 
 kdir=$1 dir=$2
@@ -17,25 +18,22 @@ tests=$source/tools/testing/selftests
 
 tools=$("$GUPLAB_TOP/scripts/toolchain.sh")
 eval "$tools"
-case $LLVM in
-1) cc=clang ;;
--*) cc=clang$LLVM ;;
-*) cc=${LLVM}clang ;;
-esac
+read -ra cc <<<"$TCC $TCFLAGS"
+[ -z "$is_foreign" ] || cc+=(-fuse-ld=lld)
 
 # The tests of cow that pin for writing do so by io_uring. Prints where liburing is unpacked.
 liburing() {
-	local version sum entry unpacked
+	local version sum entry unpacked package=liburing-dev${is_foreign:+:$debian_arch}
 	archive_update
 	# The oldest one links with every C library.
-	read -r version sum <<<"$(archive_versions liburing-dev | tail -n 1)"
+	read -r version sum <<<"$(archive_versions "$package" | tail -n 1)"
 	[ -n "$version" ] || die "there is no liburing-dev in the Debian archive"
 	entry=toolchain/liburing-$version-$(echo "$sum" | key)
 	is_cached "$entry" || lock_cache "$entry"
 	if ! is_cached "$entry"; then
 		unpacked=$(new_entry "$entry")
-		archive_unpack liburing-dev "$version" "$unpacked"
-		echo "liburing-dev $version $sum" | keep_entry "$entry"
+		archive_unpack "$package" "$version" "$unpacked"
+		echo "$package $version $sum" | keep_entry "$entry"
 	fi
 	printf '%s\n' "$GUPLAB_CACHE/$entry/usr"
 }
@@ -51,7 +49,7 @@ else
 	say "no apt-get to fetch liburing with: cow and gup_longterm without the tests that need it"
 fi
 headers() {
-	make -s -C "$source" "O=$dir/headers.build" "LLVM=$LLVM" "INSTALL_HDR_PATH=$dir/headers" \
+	make -s -C "$source" "O=$dir/headers.build" "ARCH=$arch" "LLVM=$LLVM" "INSTALL_HDR_PATH=$dir/headers" \
 		headers_install
 }
 quietly "$log" "installing the kernel's headers" headers
@@ -65,7 +63,7 @@ compile() (
 	uffd-*) more=(uffd-common.c) ;;
 	esac
 	cd "$tests/mm"
-	"$cc" -static -O2 -w -D_GNU_SOURCE= \
+	"${cc[@]}" -static -O2 -w -D_GNU_SOURCE= \
 		-isystem "$dir/headers/include" -I "$source/tools/include/uapi" \
 		-I "$source" -I "$tests" -I "$tests/mm" "$program.c" "${more[@]}" \
 		vm_util.c hugepage_settings.c -o "$dir/$program" \

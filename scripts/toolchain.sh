@@ -9,6 +9,9 @@
 #   KRUST_LIB_SRC  the source of its standard library
 #   BINDGEN        bindgen for the kernel and the module
 #   UCARGO URUSTC  cargo and rustc for userspace
+#   TRUSTC TRUSTFLAGS  rustc for the programs of the guest, and what it needs to be told
+#   TCC TCFLAGS    a C compiler for them, likewise
+#   SYSROOT        where their C library is; empty if it is this machine's own
 #
 # rustc comes from, in this order: RUSTC and RUST_LIB_SRC if both are set; the rustc in the path if
 # it has its own source (rustup component add rust-src); a fixed pair from the Debian archive;
@@ -16,6 +19,7 @@
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
+. "$(dirname "$0")/arch.sh"
 . "$(dirname "$0")/apt-archive.sh"
 
 min_rustc=1.85.0
@@ -53,10 +57,10 @@ debian_pair() {
 	case $codename in
 	bookworm)
 		pair="rustc-web libstd-rust-web-1.85 libstd-rust-web-dev rust-web-src rust-web-clippy"
-		pair_version=1.85.0 ;;
+		pair_std=libstd-rust-web-dev pair_version=1.85.0 ;;
 	*)
 		pair="rustc libstd-rust-1.85 libstd-rust-dev rust-src rust-clippy"
-		pair_version=1.85.1 ;;
+		pair_std=libstd-rust-dev pair_version=1.85.1 ;;
 	esac
 }
 
@@ -169,10 +173,42 @@ resolve_bindgen() {
 	echo "bindgen-cli $bindgen_cli" | keep_entry "$entry"
 }
 
+# The programs of the guest. For a foreign architecture clang links them with a C library of Debian's;
+# the standard library of Rust is that of the rustc in the path if it has one (rustup target add), else
+# the archive has one for the fixed pair's rustc, and for no other.
+# shellcheck disable=SC2034  # printed at the end, by name
+resolve_target() {
+	local own std
+	TRUSTC=$(command -v "$URUSTC") TRUSTFLAGS='' TCFLAGS='' SYSROOT=''
+	case $LLVM in
+	1) TCC=clang ;;
+	-*) TCC=clang$LLVM ;;
+	*) TCC=${LLVM}clang ;;
+	esac
+	[ -n "$is_foreign" ] || return 0
+	SYSROOT=$("$here/sysroot.sh")
+	TCFLAGS="--target=$gnu_triplet --sysroot=$SYSROOT"
+	TRUSTFLAGS="-Clinker=$TCC -Clink-arg=-fuse-ld=lld"
+	TRUSTFLAGS="$TRUSTFLAGS -Clink-arg=--target=$gnu_triplet -Clink-arg=--sysroot=$SYSROOT"
+	own=$("$TRUSTC" --print target-libdir --target "$rust_target")
+	! compgen -G "$own/libstd-*.rlib" >/dev/null || return 0
+	debian_pair
+	std=toolchain/std-$arch-$pair_version
+	# shellcheck disable=SC2086  # one word a package
+	if ! unpack_pair "toolchain/$pair_version" "$pair_version" $pair ||
+	   ! unpack_pair "$std" "$pair_version" "$pair_std:$debian_arch"; then
+		die "no Rust library for $rust_target" "get it with: rustup target add $rust_target"
+	fi
+	TRUSTC=$GUPLAB_CACHE/toolchain/$pair_version/bin/rustc
+	TRUSTFLAGS="$TRUSTFLAGS --sysroot=$GUPLAB_CACHE/$std/usr"
+}
+
 resolve_llvm
 resolve_rustc
 resolve_cargo
 resolve_bindgen
-for name in LLVM KRUSTC KRUSTDOC KCLIPPY KRUST_LIB_SRC BINDGEN UCARGO URUSTC; do
+resolve_target
+for name in LLVM KRUSTC KRUSTDOC KCLIPPY KRUST_LIB_SRC BINDGEN UCARGO URUSTC TRUSTC TRUSTFLAGS \
+	TCC TCFLAGS SYSROOT; do
 	printf '%s=%q\n' "$name" "${!name}"
 done
