@@ -4,11 +4,13 @@
 # kbuild doesn't read this file: it has Kbuild.
 
 # make hands on to the scripts by itself what is set on its command line or in the environment.
-export GUPLAB_VM := $(or $(VM),$(GUPLAB_VM),vng)
+export GUPLAB_VM := $(or $(VM),$(GUPLAB_VM))
 scripts := $(CURDIR)/scripts
 
+#: ARCH             x86 or arm64; a kernel of another architecture than this machine's is emulated
 #: KDIR             the build directory of your own kernel; otherwise one is built into the cache
-#: VM               vng (the guest sees this machine's files, the default) or initramfs (fast)
+#: VM               vng (the guest sees this machine's files, the default) or initramfs (fast; the
+#:                  only one for another ARCH than this machine's)
 #: RUN_ARGS         arguments for "guplab run", "matrix" or "bench", as in RUN_ARGS='fork --seconds 20';
 #:                  for "make peers" RUN_ARGS='--format ktap'
 #: GUPLAB_JOURNAL   where "make mutants" writes down what it does, and goes on (mutants.jsonl)

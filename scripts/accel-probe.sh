@@ -10,10 +10,13 @@
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
+. "$(dirname "$0")/arch.sh"
 
-image=$1/arch/x86/boot/bzImage
+image=$1/$kernel_image
 limit=10
 
+[ "${GUPLAB_ACCEL:-}:$is_foreign" != kvm:yes ] ||
+	die "GUPLAB_ACCEL is kvm, which runs only what is made for this machine; ARCH is $arch"
 case ${GUPLAB_ACCEL:-} in
 tcg | kvm)
 	echo "$GUPLAB_ACCEL"
@@ -22,12 +25,12 @@ tcg | kvm)
 '') ;;
 *) die "GUPLAB_ACCEL is '$GUPLAB_ACCEL'; it can be tcg or kvm" ;;
 esac
-if [ "$(uname -m)" != x86_64 ] || ! [ -r /dev/kvm ] || ! [ -w /dev/kvm ]; then
+if [ -n "$is_foreign" ] || ! [ -r /dev/kvm ] || ! [ -w /dev/kvm ]; then
 	echo tcg
 	exit
 fi
 
-qemu_version=$(qemu-system-x86_64 --version | sed -n 1p)
+qemu_version=$("$qemu" --version | sed -n 1p)
 boot=$(cat /proc/sys/kernel/random/boot_id)
 verdict=$GUPLAB_CACHE/accel.$(echo "$boot $qemu_version" | key)
 if [ ! -s "$verdict" ]; then
@@ -35,9 +38,9 @@ if [ ! -s "$verdict" ]; then
 	console=$(mktemp)
 	trap 'rm -f "$console"' EXIT
 	# A QEMU that aborts does so without the shell's comment.
-	{ timeout -k 1 "$limit" qemu-system-x86_64 -accel kvm -cpu host -m 512 \
+	{ timeout -k 1 "$limit" "$qemu" -machine "$qemu_machine" -accel kvm -cpu host -m 512 \
 		-nodefaults -no-user-config -nic none -display none -no-reboot \
-		-kernel "$image" -append "console=ttyS0 earlyprintk=serial,ttyS0 panic=-1" \
+		-kernel "$image" -append "$arch_console panic=-1" \
 		-serial "file:$console" </dev/null >/dev/null || true; } 2>/dev/null
 	if grep -q 'Kernel panic - not syncing: VFS' "$console"; then
 		echo kvm >"$verdict.$$"

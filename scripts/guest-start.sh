@@ -27,7 +27,10 @@ mount_missing() {
 
 # busybox, with all its names, out of the initramfs or the shared folder.
 install_tools() {
-	[ $$ -ne 1 ] || return 0
+	if [ $$ -eq 1 ]; then
+		/bin/busybox --install -s /bin
+		return
+	fi
 	"$share/busybox" mkdir -p "$tools"
 	"$share/busybox" cp "$share/busybox" "$tools/busybox"
 	"$tools/busybox" --install -s "$tools"

@@ -6,6 +6,7 @@
 # install. GUPLAB_INSTALL=no only says.
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
+. "$(dirname "$0")/arch.sh"
 
 # One need a line: a test, then its package on Debian, Fedora and Arch.
 #   cmd:NAME       a program
@@ -34,9 +35,17 @@ libclang:dev         libclang-19-dev     clang-devel     clang
 cargo:1.85           @cargo@             cargo           rust
 cmd:python3          python3             python3         python
 python:venv          python3-venv        python3         python
-cmd:qemu-system-x86_64 qemu-system-x86   qemu-system-x86-core qemu-system-x86
-busybox:static       busybox-static      busybox         busybox
 '
+
+case $arch in
+x86) needs+='
+cmd:qemu-system-x86_64 qemu-system-x86   qemu-system-x86-core qemu-system-x86' ;;
+arm64) needs+='
+cmd:qemu-system-aarch64 qemu-system-arm  qemu-system-aarch64-core qemu-system-aarch64' ;;
+esac
+# That of another architecture comes with its C library: sysroot.sh.
+[ -n "$is_foreign" ] || needs+='
+busybox:static       busybox-static      busybox         busybox'
 
 # The cargo of Debian 12 itself is too old; its browsers brought a newer one.
 codename=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")

@@ -5,6 +5,7 @@
 # the module (module), or for that and for being booted (vm).
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
+. "$(dirname "$0")/arch.sh"
 
 kdir=$1 purpose=$2
 
@@ -13,9 +14,12 @@ kdir=$1 purpose=$2
 	die "$kdir has no .config, so it is not the build directory of a kernel" \
 		"KDIR is the directory the kernel was built in (O=...), or /lib/modules/VERSION/build"
 
+grep -qx "$arch_option=y" "$kdir/.config" ||
+	die "$kdir is not a kernel for ARCH=$arch, as its .config has no $arch_option"
+
 # Option, where it is needed, and why. "module" and "vm" stop here; "experiment" is only told, for
 # the experiment says SKIP.
-options='
+options="
 RUST                 module      guplab.ko is written in Rust
 MODULES              module      guplab.ko is a module
 MMU                  module      it studies the mm
@@ -35,7 +39,7 @@ SYSFS                vm          the guest finds its output port there
 TMPFS                vm          the guest keeps its programs there
 DEVTMPFS             vm          the guest needs device nodes
 TTY                  vm          the console, which tells a panic
-SERIAL_8250_CONSOLE  vm          the console, which tells a panic
+$arch_serial vm     the console, which tells a panic
 BINFMT_ELF           vm          programs
 BINFMT_SCRIPT        vm          the guest starts with a script
 PCI                  vm          QEMU shows its devices there
@@ -45,7 +49,7 @@ NET_9P_VIRTIO        vm          the shared folder
 9P_FS                vm          the shared folder
 BLK_DEV_INITRD       initramfs   VM=initramfs boots one
 OVERLAY_FS           vng         VM=vng puts overlays on the host file system
-'
+"
 
 has() {
 	grep -qE "^CONFIG_$1=[ym]$" "$kdir/.config"
@@ -58,12 +62,12 @@ while read -r option where why; do
 	line=$(printf 'CONFIG_%-21s %s' "$option" "$why")
 	case $where:$purpose in
 	module:* | vm:vm) fatal+=("$line") ;;
-	"${GUPLAB_VM:-vng}:vm") fatal+=("$line") ;;
+	"$GUPLAB_VM:vm") fatal+=("$line") ;;
 	experiment:*) notes+=("$line") ;;
 	esac
 done <<<"$options"
 
-if [ "$purpose" = vm ] && [ "${GUPLAB_VM:-vng}" = initramfs ]; then
+if [ "$purpose" = vm ] && [ "$GUPLAB_VM" = initramfs ]; then
 	for option in NET_9P_VIRTIO 9P_FS VIRTIO_PCI VIRTIO_CONSOLE; do
 		! grep -qx "CONFIG_$option=m" "$kdir/.config" ||
 			fatal+=("CONFIG_$option=y: with VM=initramfs it can't be a module")
@@ -79,8 +83,8 @@ if has RUST; then
 			missing+=("$(printf '%-20s made by "make" with Rust' "rust/$product")")
 	done
 fi
-[ "$purpose" = module ] || [ -e "$kdir/arch/x86/boot/bzImage" ] ||
-	missing+=("arch/x86/boot/bzImage  made by 'make bzImage'; it is what boots")
+[ "$purpose" = module ] || [ -e "$kdir/$kernel_image" ] ||
+	missing+=("$kernel_image  made by 'make $kernel_target'; it is what boots")
 
 if [ ${#fatal[@]} -gt 0 ] || [ ${#missing[@]} -gt 0 ]; then
 	say_all=()

@@ -9,9 +9,9 @@
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
+. "$(dirname "$0")/arch.sh"
 
 fragments=$GUPLAB_TOP/scripts/kconfig
-arch=x86_64
 # KCONFIG_EXTRA names further fragments: "debug" is scripts/kconfig/debug.config.
 extra=${KCONFIG_EXTRA:-}
 # "mutants" takes a patched source, too: see mutant-source.sh.
@@ -24,26 +24,19 @@ case " $extra " in
 esac
 
 files=()
-for name in base vm "$arch" $extra; do
+for name in base vm "$arch_fragment" $extra; do
 	files+=("$fragments/$name.config")
 	[ -r "${files[-1]}" ] || die "no such kernel config fragment: ${files[-1]}"
 done
 
+# The fragments tell the architecture, too.
 inputs() {
 	echo recipe 1
 	cat "$(dirname "$source")/MANIFEST"
 	cat "${files[@]}"
 	"$KRUSTC" -vV
 	"$BINDGEN" --version
-	"$(clang_of)" --version | sed -n 1p
-}
-
-clang_of() {
-	case $LLVM in
-	1) echo clang ;;
-	-*) echo "clang$LLVM" ;;
-	*) echo "${LLVM}clang" ;;
-	esac
+	"$TCC" --version | sed -n 1p
 }
 
 entry=kernel/$(inputs | key)
@@ -63,7 +56,7 @@ mkdir -p "$out"
 log=$out/build.log
 
 kmake() {
-	make -C "$source" O="$out" -j"$(nproc)" "LLVM=$LLVM" \
+	make -C "$source" O="$out" -j"$(nproc)" "ARCH=$arch" "LLVM=$LLVM" \
 		"RUSTC=$KRUSTC" "HOSTRUSTC=$KRUSTC" "RUSTDOC=$KRUSTDOC" \
 		"RUST_LIB_SRC=$KRUST_LIB_SRC" "BINDGEN=$BINDGEN" "$@"
 }
@@ -74,7 +67,7 @@ configure() {
 	kmake "KCONFIG_ALLCONFIG=$out/fragments.config" allnoconfig
 }
 
-say "building the kernel in $out: 8 to 20 minutes, once"
+say "building the $arch kernel in $out: 8 to 20 minutes, once"
 [ -e "$out/.configured" ] || {
 	quietly "$log" "configuring the kernel" configure
 	touch "$out/.configured"
@@ -89,13 +82,15 @@ done <<<"$asked"
 
 # As many as the last build had, and before that as many as ours had.
 total=2048
-[ ! -s "$GUPLAB_CACHE/kernel.steps" ] || total=$(cat "$GUPLAB_CACHE/kernel.steps")
-if ! kmake bzImage modules 2>&1 | progress "$log" "$total"; then
+steps=$GUPLAB_CACHE/kernel.steps
+[ -z "$is_foreign" ] || steps=$steps.$arch
+[ ! -s "$steps" ] || total=$(cat "$steps")
+if ! kmake "$kernel_target" modules 2>&1 | progress "$log" "$total"; then
 	tail -n 40 "$log" >&2
 	! grep -q 'No space left on device' "$log" || need_space 4000 "building a kernel"
 	die "the kernel build failed; the whole log is $log"
 fi
-grep -c '^  [A-Z]' "$log" >"$GUPLAB_CACHE/kernel.steps"
+grep -c '^  [A-Z]' "$log" >"$steps"
 release=$(cat "$out/include/config/kernel.release")
 {
 	echo "release $release"

@@ -11,10 +11,12 @@
 #   mutants        ... and leave out protective steps of a patched kernel's mm, one by one
 #   test           ... and all tests on this machine and in the VM
 #
-# KDIR takes a kernel of one's own. GUPLAB_RESULTS=DIR keeps everything a run leaves.
+# KDIR takes a kernel of one's own, ARCH another architecture. GUPLAB_RESULTS=DIR keeps everything a run
+# leaves.
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
+. "$(dirname "$0")/arch.sh"
 
 scripts=$GUPLAB_TOP/scripts
 command=$1
@@ -37,7 +39,7 @@ toolchain() {
 	tools=$("$scripts/toolchain.sh")
 	eval "$tools"
 	rust=$("$KRUSTC" --version | cut -d' ' -f2)
-	say "Rust $rust for the kernel, $("$URUSTC" --version | cut -d' ' -f2) for userspace; LLVM=$LLVM"
+	say "Rust $rust for the kernel, $("$TRUSTC" --version | cut -d' ' -f2) for userspace; LLVM=$LLVM"
 }
 
 # kernel PURPOSE: sets kdir, the user's own or ours.
@@ -61,7 +63,7 @@ module() {
 	[ -e "$GUPLAB_TOP/rust/guplab.ko" ] || die "kbuild left no rust/guplab.ko"
 }
 
-# selftests TARGET...: runs make in selftests/.
+# selftests TARGET...: runs make in selftests/, for this machine.
 selftests() {
 	local target
 	target=$(claim_target)
@@ -71,14 +73,32 @@ selftests() {
 		"RUSTC=$(command -v "$URUSTC")" "CARGO_TARGET_DIR=$target" "$@"
 }
 
+# guest_programs TARGET...: the same for the guest.
+guest_programs() {
+	local foreign=()
+	[ -z "$is_foreign" ] || foreign=("TARGET=$rust_target" "RUSTC=$TRUSTC"
+		"TARGET_RUSTFLAGS=$TRUSTFLAGS" "TARGET_CFLAGS=$TCFLAGS")
+	selftests "${foreign[@]}" "$@"
+}
+
 programs() {
 	next "the userspace programs"
-	selftests install "INSTALL_PATH=$work/programs" >&2
+	guest_programs install "INSTALL_PATH=$work/programs" >&2
+}
+
+# The program guplab, for what is done with results on this machine.
+host_guplab() {
+	[ -z "$is_foreign" ] || {
+		selftests install "INSTALL_PATH=$work/host-programs" >&2
+		printf '%s\n' "$work/host-programs/guplab/guplab"
+		return
+	}
+	printf '%s\n' "$work/programs/guplab/guplab"
 }
 
 # A place for what goes into the VM and comes out of it. It stays if the run fails.
 work_dir() {
-	"$scripts/vm-run.sh" --check
+	"$scripts/vm-run.sh" --check "$command"
 	[ -z "${GUPLAB_ACCEL:-}" ] || "$scripts/accel-probe.sh" none >/dev/null
 	if [ -n "${GUPLAB_RESULTS:-}" ]; then
 		mkdir -p "$GUPLAB_RESULTS"
@@ -103,7 +123,7 @@ leave_work_dir() {
 }
 
 vm_tools() {
-	[ "${GUPLAB_VM:-vng}" != vng ] || "$scripts/vm-tools.sh" >/dev/null
+	[ "$GUPLAB_VM" != vng ] || "$scripts/vm-tools.sh" >/dev/null
 }
 
 # All that has to be there before a VM starts.
@@ -120,7 +140,7 @@ prepare() {
 boot() {
 	local accel
 	accel=$("$scripts/accel-probe.sh" "$kdir")
-	next "$1 (${GUPLAB_VM:-vng}, $accel)"
+	next "$1 ($arch, $GUPLAB_VM, $accel)"
 	cp "$GUPLAB_TOP/rust/guplab.ko" "$work/"
 }
 
@@ -189,7 +209,7 @@ build_peers() {
 boot_peers() {
 	local accel
 	accel=$("$scripts/accel-probe.sh" "$kdir")
-	next "users of gup_test in the VM, with the driver of ${2/in-tree/the kernel} (${GUPLAB_VM:-vng}, $accel)"
+	next "users of gup_test in the VM, with the driver of ${2/in-tree/the kernel} ($arch, $GUPLAB_VM, $accel)"
 	cp "$GUPLAB_TOP/rust/guplab.ko" "$1/"
 	"$scripts/peers-run.sh" "$kdir" "$1" "$2"
 }
@@ -247,7 +267,7 @@ mutant_tests() {
 	mv "$work/programs" "$programs"
 	work=${work%/mutants}
 	[ "$code" -le 1 ] || say "the hunt ended with exit code $code"
-	host_test mutants "$programs/guplab/guplab" mutants show --quick --format ktap \
+	host_test mutants "$(host_guplab)" mutants show --quick --format ktap \
 		"$work/mutants/journal.jsonl"
 }
 
@@ -274,8 +294,8 @@ setup)
 	toolchain
 	next "the kernel's source"
 	"$scripts/kernel-source.sh" >/dev/null
-	next "virtme-ng"
-	"$scripts/vm-tools.sh" >/dev/null
+	next "the VM"
+	vm_tools
 	;;
 kernel)
 	steps=3
@@ -297,7 +317,7 @@ selftests)
 	host_packages
 	toolchain
 	next "the userspace programs"
-	selftests all
+	guest_programs all
 	;;
 run | matrix | bench | shell)
 	steps=6

@@ -8,6 +8,7 @@
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
+. "$(dirname "$0")/arch.sh"
 
 kdir=$(realpath "$1")
 shift
@@ -69,7 +70,7 @@ find_cc
 [ "$rustc" != "$KRUSTC" ] || [ -z "$KCLIPPY" ] || cc+=("CLIPPY_DRIVER=$KCLIPPY")
 
 kbuild() {
-	make -C "$kdir" "M=$GUPLAB_TOP" -j"$(nproc)" --no-print-directory "${cc[@]}" \
+	make -C "$kdir" "M=$GUPLAB_TOP" "ARCH=$arch" -j"$(nproc)" --no-print-directory "${cc[@]}" \
 		"RUSTC=$rustc" "RUSTDOC=$KRUSTDOC" "BINDGEN=$BINDGEN" "$@"
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vm-run.sh --check: says whether its settings are in order, and no more.
+# vm-run.sh --check TASK: says whether its settings are in order, and no more.
 # vm-run.sh KDIR TASK DIR [ARGUMENT...]: boots the kernel of KDIR and has the guest run TASK: test,
 # a subcommand of guplab with its arguments, or peers with who is to serve the interface of gup_test:
 # in-tree or guplab. The TASK shell is for a person at a terminal, and
@@ -11,14 +11,16 @@
 # output.log come to be in it. What the guest shows goes to standard output as it comes. The exit code is the task's;
 # that of a guest which died is 255.
 #
-# GUPLAB_VM=vng (the host's own file system is the guest's) or initramfs (nothing but busybox),
+# GUPLAB_VM=vng (the host's own file system is the guest's) or initramfs (nothing but busybox; the only
+# one for a foreign ARCH),
 # GUPLAB_CPUS, GUPLAB_MEMORY (MB), GUPLAB_TIMEOUT (seconds), GUPLAB_SABOTAGE; GUPLAB_SEED and
 # GUPLAB_COMPARISONS are for the test programs.
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
+. "$(dirname "$0")/arch.sh"
 
-vm=${GUPLAB_VM:-vng}
+vm=$GUPLAB_VM
 cpus=${GUPLAB_CPUS:-4}
 memory=${GUPLAB_MEMORY:-3072}
 timeout=${GUPLAB_TIMEOUT:-1200}
@@ -30,6 +32,9 @@ case $vm in
 vng | initramfs) ;;
 *) die "VM is '$vm'; it can be vng or initramfs" ;;
 esac
+[ "$vm:$is_foreign" != vng:yes ] ||
+	die "VM is vng, whose guest runs this machine's programs; with ARCH=$arch it can be initramfs"
+[ "$2:$vm" != shell:initramfs ] || die "a shell needs VM=vng${is_foreign:+, so ARCH=$arch has none}"
 # That all is in order is better said before a long build than after it.
 [ "$1" != --check ] || exit 0
 
@@ -47,7 +52,9 @@ quote() {
 }
 
 mkdir -p "$dir/results"
-cp "$GUPLAB_TOP/scripts/guest-start.sh" "$(command -v busybox)" "$dir/"
+busybox=$(command -v busybox || true)
+[ -z "$is_foreign" ] || busybox=$("$GUPLAB_TOP/scripts/sysroot.sh")/bin/busybox
+cp "$GUPLAB_TOP/scripts/guest-start.sh" "$busybox" "$dir/"
 cat >"$dir/task" <<TASK
 TASK=$task
 GUPLAB_TIMEOUT=$timeout
@@ -68,8 +75,7 @@ options+=(numa_balancing=enable)
 [ "$accel" = kvm ] || options+=(trace_options=norecord-cmd)
 # The in-tree driver goes where there is one.
 [ "$task $*" != "peers guplab" ] || options+=(initcall_blacklist=gup_test_init)
-# Without ERMS the kernel clears pages by eight bytes and not one by one, which TCG takes literally.
-cpu=max,-erms
+cpu=$emulated_cpu
 [ "$accel" != kvm ] || cpu=host
 # Two nodes, each a socket of its own: the kernel warns where CPUs of two nodes share a cache.
 if [ "$((cpus % 2))" -eq 0 ]; then
@@ -126,24 +132,22 @@ vng_command() {
 }
 
 initramfs_command() {
-	local root=$dir/initramfs applet n
+	local root=$dir/initramfs n
 	mkdir -p "$root"/{bin,proc,sys,dev,run,tmp}
 	cp "$dir/busybox" "$root/bin/busybox"
-	for applet in $("$dir/busybox" --list); do
-		[ "$applet" = busybox ] || ln -sf busybox "$root/bin/$applet"
-	done
+	ln -s busybox "$root/bin/sh"
 	cp "$GUPLAB_TOP/scripts/guest-start.sh" "$root/init"
 	(cd "$root" && find . | cpio -o -H newc --quiet) | gzip -1 >"$dir/initramfs.gz"
 	rm -rf "$root"
-	command=(qemu-system-x86_64 -machine "q35,accel=$accel" -smp "$smp" -m "${memory}M"
+	command=("$qemu" -machine "$qemu_machine,accel=$accel" -smp "$smp" -m "${memory}M"
 		-cpu "$cpu" -nodefaults -no-user-config -nic none -display none -no-reboot)
 	for n in "${!nodes[@]}"; do
 		command+=(-object "memory-backend-ram,id=node$n,size=$node_memory"
 			-numa "node,nodeid=$n,memdev=node$n,cpus=${nodes[n]}")
 	done
 	# shellcheck disable=SC2054  # the commas are QEMU's
-	command+=(-kernel "$kdir/arch/x86/boot/bzImage" -initrd "$dir/initramfs.gz"
-		-append "console=ttyS0 earlyprintk=serial,ttyS0 ${options[*]}"
+	command+=(-kernel "$kdir/$kernel_image" -initrd "$dir/initramfs.gz"
+		-append "$arch_console ${options[*]}"
 		-chardev file,id=console,path=/proc/self/fd/2 -serial chardev:console
 		"${devices[@]}")
 }
@@ -154,7 +158,6 @@ initramfs) initramfs_command ;;
 esac
 
 if [ "$task" = shell ]; then
-	[ "$vm" = vng ] || die "a shell needs VM=vng"
 	if ! [ -t 0 ] || ! [ -t 1 ]; then die "a shell needs a terminal"; fi
 	say "in the guest, this makes /mnt/guplab.ko and /mnt/programs appear:" \
 		"mount -t 9p -o trans=virtio guplab /mnt"
