@@ -31,12 +31,12 @@ struct vm_area_struct;
 
 /* Found by name: kprobe_symbol.c. */
 unsigned long guplab_symbol_address(const char *name);
+bool guplab_function_exists(const char *name);
 
-/* Kernel functions, watched at entry and return: kprobe_point.c. */
+/* Kernel functions, watched at entry and return: kprobe_point.c or fprobe_point.c. */
 #define GUPLAB_POINT_ARGS	4
 #define GUPLAB_POINT_WATCHERS	4
 
-bool guplab_function_exists(const char *name);
 int guplab_watch_function(unsigned int point, const char *name);
 void guplab_unwatch_function(unsigned int point);
 unsigned long guplab_missed_calls(unsigned int point);

@@ -9,20 +9,9 @@
 #include "uapi/guplab.h"
 
 /*
- * One return probe for each delay point. Registering, looking up and calling back is all that is
- * done here; what is delayed, and for how long, is decided in delay/.
+ * One return probe for each delay point. Registering and calling back is all that is done here;
+ * what is delayed, and for how long, is decided in delay/.
  */
-bool guplab_function_exists(const char *name)
-{
-	struct kprobe kp = { .symbol_name = name, .flags = KPROBE_FLAG_DISABLED };
-
-	/* A disabled probe changes no code. */
-	if (register_kprobe(&kp))
-		return false;
-	unregister_kprobe(&kp);
-	return true;
-}
-
 #ifdef CONFIG_KRETPROBES
 static struct kretprobe probes[GUPLAB_NR_POINTS];
 

@@ -4,6 +4,17 @@
 
 #include "helpers.h"
 
+bool guplab_function_exists(const char *name)
+{
+	struct kprobe kp = { .symbol_name = name, .flags = KPROBE_FLAG_DISABLED };
+
+	/* A disabled probe changes no code. */
+	if (register_kprobe(&kp))
+		return false;
+	unregister_kprobe(&kp);
+	return true;
+}
+
 /*
  * Returns the address of a kernel function that is not exported, or 0 where there is none or it
  * can't be called soundly: with control-flow integrity an indirect call needs a type hash that a

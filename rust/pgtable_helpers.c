@@ -87,9 +87,10 @@ GUPLAB_INLINE bool guplab_pud_write(u64 pud)
 	return pud_write(__pud(pud));
 }
 
+/* Not every architecture has pud_dirty(); hugetlb reads the entries of all its sizes as PTEs. */
 GUPLAB_INLINE bool guplab_pud_dirty(u64 pud)
 {
-	return pud_dirty(__pud(pud));
+	return pte_dirty(__pte(pud));
 }
 
 GUPLAB_INLINE bool guplab_pud_young(u64 pud)
