@@ -27,10 +27,9 @@ impl Machine {
     pub fn here() -> Machine {
         let cpuinfo = read_to_string("/proc/cpuinfo").unwrap_or_default();
         let clock = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
-        let cpu = field(&cpuinfo, "model name").unwrap_or("unknown CPU");
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Machine {
-            cpu: cpu.to_owned(),
+            cpu: model(&cpuinfo),
             cpus: cpuinfo
                 .lines()
                 .filter(|line| line.starts_with("processor"))
@@ -53,7 +52,28 @@ fn field<'t>(cpuinfo: &'t str, name: &str) -> Option<&'t str> {
     })
 }
 
+/// The model of the first CPU. arm64 has numbers for it, and no names.
+fn model(cpuinfo: &str) -> String {
+    if let Some(name) = field(cpuinfo, "model name") {
+        return name.to_owned();
+    }
+    match (
+        field(cpuinfo, "CPU implementer"),
+        field(cpuinfo, "CPU part"),
+    ) {
+        (Some(RESERVED), Some(_)) => "QEMU TCG CPU".to_owned(),
+        (Some(implementer), Some(part)) => format!("CPU {part} of implementer {implementer}"),
+        _ => "unknown CPU".to_owned(),
+    }
+}
+
+/// Of arm64's implementers the one that makes no hardware: QEMU, for what it emulates.
+const RESERVED: &str = "0x00";
+
 fn accelerator(cpuinfo: &str, clocks: &str) -> Option<String> {
+    if field(cpuinfo, "CPU implementer") == Some(RESERVED) {
+        return Some("TCG".to_owned());
+    }
     let is_guest = field(cpuinfo, "flags")?
         .split(' ')
         .any(|flag| flag == "hypervisor");
@@ -121,5 +141,21 @@ mod tests {
         assert_eq!(seen("Any", "kvm-clock tsc").as_deref(), Some("KVM"));
         assert_eq!(seen("Any", "tsc"), None);
         assert_eq!(accelerator("model name : Any\nflags : fpu\n", "tsc"), None);
+    }
+
+    #[test]
+    fn arm64_has_numbers_for_its_cpus() {
+        let cpu = |implementer, part| {
+            format!("processor\t: 0\nCPU implementer\t: {implementer}\nCPU part\t: {part}\n")
+        };
+        let emulated = cpu("0x00", "0x051");
+        assert_eq!(model(&emulated), "QEMU TCG CPU");
+        assert_eq!(
+            accelerator(&emulated, "arch_sys_counter").as_deref(),
+            Some("TCG")
+        );
+        let n1 = cpu("0x41", "0xd0c");
+        assert_eq!(model(&n1), "CPU 0xd0c of implementer 0x41");
+        assert_eq!(accelerator(&n1, "arch_sys_counter"), None);
     }
 }

@@ -41,27 +41,48 @@ pub(super) enum Forged {
 
 impl Forged {
     fn word(self, canary: u64) -> u64 {
-        // Present, writable, for users on x86; elsewhere it is just a word that nobody else writes.
-        let unused = canary << 12 | 0x7;
-        // Accessed and dirty.
-        let used = 0x60;
+        let unused = canary << 12 | BITS.entry;
         match self {
-            Forged::Canary => unused | used,
-            Forged::Nowhere => 1 << 45 | 0x7 | used,
+            Forged::Canary => unused | BITS.used,
+            Forged::Nowhere => 1 << 45 | BITS.entry | BITS.used,
             Forged::Unused => unused,
-            Forged::Poison => POISON.unwrap_or(unused),
+            Forged::Poison => BITS.poison.unwrap_or(unused),
         }
     }
 }
 
-/// A PTE marker: a swap entry of the last type, 31, with PTE_MARKER_POISONED for its offset. A fault
-/// takes it as it is, and doesn't look at the page table again (handle_pte_marker()).
-const POISON: Option<u64> = if cfg!(target_arch = "x86_64") {
-    Some(31 << 59 | !2 << 14 >> 5)
+/// What entries are made of, apart from the page frame.
+struct Bits {
+    /// Present, a page or a table, writable, for users.
+    entry: u64,
+    /// Accessed and dirty.
+    used: u64,
+    /// A PTE marker: a swap entry of the last type, 31, with PTE_MARKER_POISONED for its offset. A
+    /// fault takes it as it is, and doesn't look at the page table again (handle_pte_marker()).
+    poison: Option<u64>,
+}
+
+const BITS: Bits = if cfg!(target_arch = "x86_64") {
+    Bits {
+        entry: 0x7,
+        used: 0x60,
+        poison: Some(31 << 59 | !2 << 14 >> 5),
+    }
 } else if cfg!(target_arch = "aarch64") {
-    Some(31 << 6 | 2 << 12)
+    Bits {
+        // PTE_TYPE_PAGE, PTE_USER, PTE_SHARED, PTE_NG, PTE_WRITE, PTE_PXN, PTE_UXN
+        entry: 0x3 | 1 << 6 | 3 << 8 | 1 << 11 | 1 << 51 | 3 << 53,
+        // PTE_AF, PTE_DIRTY
+        used: 1 << 10 | 1 << 55,
+        poison: Some(31 << 6 | 2 << 12),
+    }
 } else {
-    None
+    // A word that nobody else writes.
+    Bits {
+        entry: 0x7,
+        used: 0x60,
+        poison: None,
+    }
 };
 
 /// The memory, the pipe, and the canary.
