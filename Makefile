@@ -43,6 +43,10 @@ run: ## builds all, boots the VM and runs the experiments: start here
 test: ## runs all tests, on this machine and in the VM; KTAP
 	@$(scripts)/lab.sh $@
 
+.PHONY: litmus
+litmus: ## runs the litmus tests of the barriers with herd7 and the kernel's memory model; KTAP
+	@$(scripts)/litmus.sh
+
 .PHONY: mutants
 mutants: ## leaves out protective steps of a patched kernel's mm, and prints who notices
 	@$(scripts)/lab.sh $@

@@ -188,11 +188,18 @@ host_test() {
 	[ "$code" -eq 0 ] || say "$name: exit code $code"
 }
 
+# What is fetched for them is announced to the user, not among the results.
+litmus_tests() {
+	"$scripts/litmus.sh" 2>&3
+}
+
 host_tests() {
 	next "tests on this machine"
 	mkdir -p "$work/host"
 	host_test scripts python3 "$scripts/tests/ktap_test.py"
 	host_test peers-script python3 "$scripts/tests/peers_test.py"
+	host_test litmus-runner python3 "$scripts/tests/litmus_test.py"
+	host_test litmus litmus_tests 3>&2
 	host_test mutant-patches python3 "$scripts/tests/apply_test.py" "$("$scripts/kernel-source.sh")"
 	host_test userspace selftests test-host
 }
