@@ -46,6 +46,10 @@ VARYING = [
     (re.compile(r"\|node=\d+\|zone=\d+\|lastcpupid=\S+?(?=\))"), ""),
 ]
 
+# A page that is on its way to an LRU list waits in its CPU's batch, which has a reference to it.
+REFERENCES = re.compile(r"\bpage: refcount:(\d+) ")
+WAITS = re.compile(r"\bflags: (?=.*\bswapbacked\b)(?!.*\blru\b)")
+
 # What guplab says otherwise, in the kernel log, and why that is all right.
 KNOWN = [
     (re.compile(r"^guplab: "), "the kernel puts a module's name before what the module prints"),
@@ -92,6 +96,20 @@ def plain(line):
     for pattern, text in VARYING:
         line = pattern.sub(text, line)
     return line.strip()
+
+
+def without_batches(lines):
+    """The lines of a kernel log without the references that batches of pages have."""
+    counted = None
+    for number, line in enumerate(lines):
+        if REFERENCES.search(line):
+            counted = number
+        elif counted is not None and WAITS.search(line):
+            lines[counted] = REFERENCES.sub(
+                lambda match: f"page: refcount:{int(match[1]) - 1} ", lines[counted]
+            )
+            counted = None
+    return lines
 
 
 class Run:
@@ -181,7 +199,7 @@ def read(folder):
         else:
             run = runs[word] = Run(word)
     run = None
-    for line in text(folder / "results/dmesg.txt").splitlines():
+    for line in without_batches(text(folder / "results/dmesg.txt").splitlines()):
         if LOG_MARK in line:
             run = runs.get(line.split(LOG_MARK, 1)[1])
         elif run:

@@ -34,7 +34,7 @@ ok 3 # XFAIL three
 1..0 # SKIP no CONFIG_TEST_HMM
 === exit code: 4
 {end}"""
-DUMP = "{prefix}---- page #0, starting from user virt addr: {addr}\npage: refcount:{refs} mapcount:1 {pfn}\n"
+DUMP = "{prefix}---- page #0, starting from user virt addr: {addr}\npage: refcount:{refs} mapcount:1 {pfn}\n{prefix}anon flags: 0x80828({flags}|node=0)\n"
 LOG = "before {refs}\ngup_test peers: gup_test -a -j 2\n{dump}gup_test peers: cow\n{cow}"
 CHECKS = "KTAP version 1\n1..2\nok 1 insmod\n{pins}\n"
 USUAL = {
@@ -46,6 +46,7 @@ USUAL = {
     "prefix": "",
     "addr": "0x7f0000000000",
     "refs": 3,
+    "flags": "uptodate|lru|swapbacked",
     "pfn": "pfn:0x77",
     "cow": "",
     "pins": "ok 2 no pin is left",
@@ -71,6 +72,8 @@ CASES = [
     ("one test more", {"one": "ok 1 one\nok 2 one"}, {}, 1, "one (2): in-tree: no such test"),
     ("another exit code", {"code": 139}, {}, 1, "exit code: guplab: 139"),
     ("other references", {"refs": 2}, {}, 1, "kernel log: guplab: page: refcount:2"),
+    ("a page that is not on its list yet", {"refs": 4, "flags": "uptodate|swapbacked"}, {}, 0, ""),
+    ("a page of hugetlb", {"refs": 4, "flags": "head"}, {"flags": "head"}, 1, "refcount:4"),
     ("a line more in the log", {"cow": "WARNING: at gup.c\n"}, {}, 1, "guplab: WARNING"),
     ("guplab's name in the in-tree driver's log", {}, {"prefix": "guplab: "}, 1, "in-tree: guplab:"),
     ("a pin that is left", {"pins": "not ok 2 no pin is left"}, {}, 1, "no pin is left: guplab"),
