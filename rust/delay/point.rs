@@ -122,8 +122,15 @@ static FUNCTIONS: [Point; uapi::GUPLAB_POINT_NOTIFIER as usize] = [
     point(c"shmem_undo_range", Whose::Untold, Place::Untold),
     point(c"tlb_flush_mmu", Whose::Untold, Place::Untold),
     point(c"unpin_user_pages", Whose::Untold, Place::Untold),
-    point(c"copy_mc_to_kernel", Whose::Untold, Place::Untold),
+    point(COPY_MC, Whose::Untold, Place::Untold),
 ];
+
+/// What is left of `copy_mc_user_highpage()`, which is inlined.
+const COPY_MC: &CStr = if cfg!(CONFIG_ARCH_HAS_COPY_MC) {
+    c"copy_mc_to_kernel"
+} else {
+    c"copy_user_highpage"
+};
 
 /// The points in a walk of guplab's own, in the order of `enum guplab_point`, behind the notifier.
 static WALK: [&CStr; (uapi::GUPLAB_NR_POINTS - uapi::GUPLAB_POINT_WALK) as usize] = [

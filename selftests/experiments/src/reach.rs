@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Windows that an architecture keeps closed. That they are never met is an answer.
+//! Windows that the kernel keeps closed. That they are never met is an answer.
 
 use guplab::Protocol;
 use guplab::walk::Exclusion;
 
-const FLUSH_WAITS: &str =
-    "the flush of the PMD sends an IPI, and waits for a walk that has interrupts off";
+/// Before collapse copies anything, or puts the page table aside.
+const COLLAPSE_WAITS: &str = if cfg!(target_arch = "x86_64") {
+    "the flush of the PMD sends an IPI, and waits for a walk that has interrupts off"
+} else {
+    "tlb_remove_table_sync_one() sends an IPI, and waits for a walk that has interrupts off"
+};
+
+const CLOSED: [(&str, &str); 2] = [
+    ("collapse_past_walk", COLLAPSE_WAITS),
+    ("deposited_table_vs_walk", COLLAPSE_WAITS),
+];
 
 /// Why the windows of an experiment are never met on this architecture, where that is so: by fast
 /// GUP, or by guplab's own walk.
@@ -13,15 +22,7 @@ pub fn unreachable(experiment: &str, walk: Option<&Protocol>) -> Option<&'static
     if walk.is_some_and(|walk| walk.exclusion != Exclusion::IrqsOff) {
         return None;
     }
-    let closed: &[(&str, &str)] = if cfg!(target_arch = "x86_64") {
-        &[
-            ("collapse_past_walk", FLUSH_WAITS),
-            ("deposited_table_vs_walk", FLUSH_WAITS),
-        ]
-    } else {
-        &[]
-    };
-    let of_this = closed.iter().find(|(name, _)| *name == experiment);
+    let of_this = CLOSED.iter().find(|(name, _)| *name == experiment);
     of_this.map(|&(_, why)| why)
 }
 
@@ -36,7 +37,7 @@ mod tests {
             assert!(is_race || unreachable(experiment.name, None).is_none());
         }
         let names: Vec<&str> = crate::all().map(|experiment| experiment.name).collect();
-        for name in ["collapse_past_walk", "deposited_table_vs_walk"] {
+        for (name, _) in CLOSED {
             assert!(names.contains(&name));
             let rcu = "rcu".parse().expect("a protocol");
             assert!(unreachable(name, Some(&rcu)).is_none());

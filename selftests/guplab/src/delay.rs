@@ -87,7 +87,7 @@ named! {
         "a zap flushes and frees what it has gathered",
     UnpinUserPages GUPLAB_POINT_UNPIN_USER_PAGES "unpin_user_pages"
         "pages that nobody wrote to are unpinned",
-    CopyMc GUPLAB_POINT_COPY_MC "copy_mc_to_kernel"
+    CopyMc GUPLAB_POINT_COPY_MC "copy_mc_user_highpage"
         "a page is copied, by collapse or by a fault",
     Notifier GUPLAB_POINT_NOTIFIER "mmu_notifier"
         "MMU notifiers: entry is invalidate_range_start, return is invalidate_range_end",

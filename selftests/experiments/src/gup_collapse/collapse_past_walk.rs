@@ -7,19 +7,21 @@
 //! pmd = pmdp_get_lockless()
 //! pte = ptep_get_lockless()
 //! [try_grab_folio_fast()]                   [pmdp_collapse_flush()]: pmd := none
-//!                                             flush: IPI to CPU 0
+//!                                             flush: on x86 an IPI to CPU 0
+//!                                           tlb_remove_table_sync_one(): IPI
 //!                                           __collapse_huge_page_isolate(): no reference too many
-//!                                           copy: [copy_mc_to_kernel()]
+//!                                           copy: [copy_mc_user_highpage()]
 //!   refcount += 1024
 //! pte is the same: not yet cleared
 //! pmd changed: gup_put_folio()
 //! ```
 //!
 //! A walk that is in its bracket when collapse copies the pages has only the second look at the
-//! PMD between itself and a page that nobody maps any more. On x86 it can't be there: the flush waits
-//! for it, as interrupts are off. There the window is never met, and that is the answer; where a flush
-//! sends no IPI (arm64) it is, and the second look answers. The mails: "mm: gup: fix the fast GUP race
-//! against THP collapse", commit 70cbc3cc78a9.
+//! PMD between itself and a page that nobody maps any more. It can't be there: collapse waits for an
+//! IPI to each CPU, on x86 that of the flush, and everywhere one of its own, and a walk has
+//! interrupts off. So the window is never met, and that is the answer. Where neither is sent it is
+//! met, and the second look answers. The mails: "mm: gup: fix the fast GUP race against THP
+//! collapse", commit 70cbc3cc78a9.
 
 use guplab::Kind;
 
