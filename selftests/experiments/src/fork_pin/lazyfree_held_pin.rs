@@ -97,8 +97,9 @@ fn round(
     let Some(pin) = granted(trial, how, pinned)? else {
         return Ok(());
     };
+    let held = held_folio(trial, mapping, &pin, page)?;
     // Of a page that was free before, reclaim may have taken the content already.
-    let before = contents(mapping, page);
+    let before = contents(mapping, held);
     let other = elsewhere(mapping, page);
     for _ in 0..TRIES {
         free(mapping)?;
@@ -120,7 +121,7 @@ fn round(
         trial.count("swapped", 1);
         return Ok(());
     }
-    judge(trial, mapping, &pin, (page, &before))
+    judge(trial, mapping, &pin, (held, &before))
 }
 
 fn free(mapping: &Mapping) -> Result<(), Stop> {
@@ -129,17 +130,35 @@ fn free(mapping: &Mapping) -> Result<(), Stop> {
         .context("MADV_FREE")
 }
 
-/// Words of the folio's first page, of the page that is held, and of the last one.
-fn contents(mapping: &Mapping, page: usize) -> [u64; 3] {
-    let (first, nr_pages) = folio_of(mapping, page);
-    [first, page, first + nr_pages - 1].map(|page| mapping.read(page * page_size() + WORD))
+/// The first page of a folio, the one that is held, and the last one.
+type HeldFolio = [usize; 3];
+
+/// The folio that a pin holds, which nobody can split as long as it does. What MADV_FREE is given
+/// before may be split by it: on arm64 a folio that is mapped by contiguous and by single PTEs.
+fn held_folio(
+    trial: &mut Trial<'_>,
+    mapping: &Mapping,
+    pin: &Pin<'_>,
+    page: usize,
+) -> Result<HeldFolio, Stop> {
+    let seen = pin.pages().context("INSPECT of a pin")?[0].0;
+    let nr_pages = 1 << seen.order;
+    if nr_pages < folio_of(mapping, page).1 {
+        trial.count("split", 1);
+    }
+    let first = page - seen.index as usize;
+    Ok([first, page, first + nr_pages - 1])
+}
+
+fn contents(mapping: &Mapping, held: HeldFolio) -> [u64; 3] {
+    held.map(|page| mapping.read(page * page_size() + WORD))
 }
 
 fn judge(
     trial: &mut Trial<'_>,
     mapping: &Mapping,
     pin: &Pin<'_>,
-    (page, before): (usize, &[u64; 3]),
+    (held, before): (HeldFolio, &[u64; 3]),
 ) -> Result<(), Stop> {
     // Before anybody touches the address: nothing may have taken the page from there.
     let seen = pin.pages().context("INSPECT of a pin")?[0];
@@ -151,11 +170,11 @@ fn judge(
     });
     let through_pin = pin.read_word(WORD as u64).context("DMA from the page")?;
     trial.same(KEPT, pin.addr(), "by the pin", before[1], through_pin);
-    let after = contents(mapping, page);
+    let after = contents(mapping, held);
     trial.oracle.decide(KEPT, after == *before, || {
         Evidence::at(pin.addr()).detail(format!(
             "first, held and last page of the folio: {before:x?}, now {after:x?}"
         ))
     });
-    judge_pin(trial, mapping, pin, page)
+    judge_pin(trial, mapping, pin, held[1])
 }
