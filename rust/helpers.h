@@ -33,13 +33,16 @@ struct vm_area_struct;
 unsigned long guplab_symbol_address(const char *name);
 bool guplab_function_exists(const char *name);
 
-/* Kernel functions, watched at entry and return: kprobe_point.c or fprobe_point.c. */
+/* Kernel functions, watched at entry and return. */
 #define GUPLAB_POINT_ARGS	4
 #define GUPLAB_POINT_WATCHERS	4
 
 int guplab_watch_function(unsigned int point, const char *name);
 void guplab_unwatch_function(unsigned int point);
 unsigned long guplab_missed_calls(unsigned int point);
+int guplab_watch_by_kprobe(unsigned int point, const char *name);
+void guplab_unwatch_by_kprobe(unsigned int point);
+unsigned long guplab_missed_by_kprobe(unsigned int point);
 /*
  * Called for each entry and return; written in Rust. The first fills in the names of the delays
  * whose tasks are inside now, 0 for none, and says whether there are any.

@@ -36,7 +36,7 @@ static int left(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 NOKPROBE_SYMBOL(left);
 
-int guplab_watch_function(unsigned int point, const char *name)
+int guplab_watch_by_kprobe(unsigned int point, const char *name)
 {
 	struct kretprobe *rp = &probes[point];
 
@@ -48,26 +48,26 @@ int guplab_watch_function(unsigned int point, const char *name)
 	return register_kretprobe(rp);
 }
 
-void guplab_unwatch_function(unsigned int point)
+void guplab_unwatch_by_kprobe(unsigned int point)
 {
 	unregister_kretprobe(&probes[point]);
 }
 
-unsigned long guplab_missed_calls(unsigned int point)
+unsigned long guplab_missed_by_kprobe(unsigned int point)
 {
 	return probes[point].nmissed;
 }
 #else
-int guplab_watch_function(unsigned int point, const char *name)
+int guplab_watch_by_kprobe(unsigned int point, const char *name)
 {
 	return -EOPNOTSUPP;
 }
 
-void guplab_unwatch_function(unsigned int point)
+void guplab_unwatch_by_kprobe(unsigned int point)
 {
 }
 
-unsigned long guplab_missed_calls(unsigned int point)
+unsigned long guplab_missed_by_kprobe(unsigned int point)
 {
 	return 0;
 }

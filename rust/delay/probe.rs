@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Probes on kernel functions: where kprobe_point.c, or fprobe_point.c, calls, and what it is called for.
+//! Probes on kernel functions: where those of watch_function.c call, and what it is called for.
 
 use super::{
     point::{

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/errno.h>
 #include <linux/fprobe.h>
 #include <linux/kprobes.h>
 #include <linux/string.h>
@@ -8,10 +9,14 @@
 #include "uapi/guplab.h"
 
 /*
- * kprobe_point.c with fprobes, for where a kprobe at a function's entry is a breakpoint: that would
- * have the task answer no IPI while it is delayed, and protect it from what it is to meet.
+ * How a function is watched. A kprobe at its entry leaves interrupts as they are where it is one of
+ * ftrace's. Elsewhere it is a breakpoint: the task would answer no IPI while it is delayed, which
+ * protects it from what it is to meet. An fprobe is better then; but what is notrace, as every
+ * inline that the compiler has not inlined, can take kprobes alone.
  */
+#if defined(CONFIG_FPROBE) && !defined(CONFIG_KPROBES_ON_FTRACE)
 static struct fprobe probes[GUPLAB_NR_POINTS];
+static bool has_fprobe[GUPLAB_NR_POINTS];
 
 static int entered(struct fprobe *fp, unsigned long entry_ip, unsigned long ret_ip,
 		   struct ftrace_regs *fregs, void *data)
@@ -43,15 +48,35 @@ int guplab_watch_function(unsigned int point, const char *name)
 	fp->entry_handler = entered;
 	fp->exit_handler = left;
 	fp->entry_data_size = GUPLAB_POINT_WATCHERS * sizeof(u32);
-	return register_fprobe_syms(fp, &name, 1);
+	has_fprobe[point] = !register_fprobe_syms(fp, &name, 1);
+	return has_fprobe[point] ? 0 : guplab_watch_by_kprobe(point, name);
 }
 
 void guplab_unwatch_function(unsigned int point)
 {
-	unregister_fprobe(&probes[point]);
+	if (has_fprobe[point])
+		unregister_fprobe(&probes[point]);
+	else
+		guplab_unwatch_by_kprobe(point);
 }
 
 unsigned long guplab_missed_calls(unsigned int point)
 {
-	return probes[point].nmissed;
+	return has_fprobe[point] ? probes[point].nmissed : guplab_missed_by_kprobe(point);
 }
+#else
+int guplab_watch_function(unsigned int point, const char *name)
+{
+	return guplab_watch_by_kprobe(point, name);
+}
+
+void guplab_unwatch_function(unsigned int point)
+{
+	guplab_unwatch_by_kprobe(point);
+}
+
+unsigned long guplab_missed_calls(unsigned int point)
+{
+	return guplab_missed_by_kprobe(point);
+}
+#endif
