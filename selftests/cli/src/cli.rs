@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use guplab_experiments::Family;
-use guplab_mutants::Class;
+use guplab_mutants::{Arch, Class};
 
 pub(crate) use compare::CompareArgs;
 pub(crate) use explain::ExplainArgs;
@@ -141,6 +141,9 @@ pub(crate) enum MutantsCommand {
 
 #[derive(Args, Debug)]
 pub(crate) struct MutantsListArgs {
+    /// What is to be expected on this architecture only: x86 or arm64
+    #[arg(long, value_name = "ARCH", value_parser = arch, conflicts_with = "rst")]
+    pub(crate) arch: Option<Arch>,
     /// Write all that is known of them, in reST for Documentation/
     #[arg(long)]
     pub(crate) rst: bool,
@@ -151,7 +154,8 @@ pub(crate) struct MutantsRunArgs {
     /// Only the steps and pairs with these names; `*` stands for any text
     #[arg(value_name = "PATTERN")]
     pub(crate) patterns: Vec<String>,
-    /// Only those of this class: deterministic, race or equivalent
+    /// Only those of this class on this machine's architecture: deterministic, race, equivalent or
+    /// barrier
     #[arg(long = "class", value_name = "CLASS", value_parser = class)]
     pub(crate) classes: Vec<Class>,
     /// Only these experiments hunt: names, or parts of them, as for `guplab run`
@@ -213,7 +217,7 @@ pub(crate) enum MatrixFormat {
     Human,
     /// KTAP version 1
     Ktap,
-    /// One JSON object
+    /// A JSON array with one object for each architecture
     Json,
     /// Tables in reST, for Documentation/
     Rst,
@@ -268,9 +272,13 @@ fn family(text: &str) -> Result<Family, String> {
 }
 
 fn class(text: &str) -> Result<Class, String> {
-    let classes = [Class::Deterministic, Class::Race, Class::Equivalent];
-    let found = classes.into_iter().find(|class| class.name() == text);
-    found.ok_or_else(|| "none of: deterministic, race, equivalent".into())
+    let found = Class::ALL.into_iter().find(|class| class.name() == text);
+    found.ok_or_else(|| format!("none of: {}", Class::ALL.map(Class::name).join(", ")))
+}
+
+fn arch(text: &str) -> Result<Arch, String> {
+    let found = Arch::ALL.into_iter().find(|arch| arch.name() == text);
+    found.ok_or_else(|| format!("none of: {}", Arch::ALL.map(Arch::name).join(", ")))
 }
 
 fn cpus(text: &str) -> Result<Cpus, String> {

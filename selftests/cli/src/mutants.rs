@@ -9,7 +9,9 @@ use guplab::ktap::exit;
 use guplab_experiments::selection::matches;
 use guplab_experiments::trial::Budget;
 use guplab_experiments::{Case, Options, select};
-use guplab_mutants::{Budgets, Campaign, Ended, Journal, Matrix, Program, Steps, Switches, Target};
+use guplab_mutants::{
+    Arch, Budgets, Campaign, Ended, Journal, Matrix, Program, Steps, Switches, Target,
+};
 
 use crate::cli::{MatrixFormat, MutantsCommand, MutantsRunArgs, MutantsShowArgs};
 use crate::output::kill_matrix;
@@ -28,8 +30,11 @@ pub(crate) fn mutants(command: &MutantsCommand, out: &mut impl Write) -> anyhow:
     match command {
         MutantsCommand::List(args) => {
             match args.rst {
-                true => kill_matrix::rst::steps(out, Steps::all())?,
-                false => kill_matrix::list(out, Steps::all())?,
+                true => kill_matrix::steps::rst(out, Steps::all())?,
+                false => {
+                    let archs = args.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
+                    kill_matrix::steps::list(out, Steps::all(), &archs)?;
+                }
             }
             Ok(exit::PASS)
         }
@@ -38,14 +43,14 @@ pub(crate) fn mutants(command: &MutantsCommand, out: &mut impl Write) -> anyhow:
     }
 }
 
-fn targets(args: &MutantsRunArgs) -> anyhow::Result<Vec<Target>> {
+fn targets(args: &MutantsRunArgs, arch: Arch) -> anyhow::Result<Vec<Target>> {
     let asked = |target: &Target| {
         let is_named = |pattern: &String| target.name == pattern || matches(target.name, pattern);
         let of_class = args.classes.is_empty() || args.classes.contains(&target.class);
         let named = args.patterns.is_empty() || args.patterns.iter().any(is_named);
         of_class && named && (!args.quick || target.quick)
     };
-    let targets: Vec<Target> = Steps::all().targets().filter(asked).collect();
+    let targets: Vec<Target> = Steps::all().targets(arch).filter(asked).collect();
     if targets.is_empty() {
         bail!("no such step; `guplab mutants list` shows what there is");
     }
@@ -66,7 +71,8 @@ fn chosen(patterns: &[String]) -> anyhow::Result<Vec<Case>> {
 }
 
 fn run(args: &MutantsRunArgs, out: &mut impl Write) -> anyhow::Result<u8> {
-    let targets = targets(args)?;
+    let arch = Arch::here()?;
+    let targets = targets(args, arch)?;
     if let Err(reason) = Switches::exist() {
         eprintln!("guplab: {reason}");
         return Ok(exit::SKIP);
@@ -82,6 +88,7 @@ fn run(args: &MutantsRunArgs, out: &mut impl Write) -> anyhow::Result<u8> {
     // A journal that is gone on with names the seed.
     let seed = journal.seed().unwrap_or_else(|| seed(args.seed));
     let campaign = Campaign {
+        arch,
         targets,
         options: Options {
             seeds: if args.in_tree_only { 0 } else { args.seeds },
@@ -117,9 +124,9 @@ fn run(args: &MutantsRunArgs, out: &mut impl Write) -> anyhow::Result<u8> {
         )?;
         return Ok(BOOT_AGAIN);
     }
-    let matrix = Matrix::of(&journal, Steps::all());
+    let matrix = [Matrix::of(&journal, Steps::all(), arch)];
     kill_matrix::human(out, &matrix)?;
-    Ok(matrix.exit_code())
+    Ok(Matrix::exit_code(&matrix))
 }
 
 fn show(args: &MutantsShowArgs, out: &mut impl Write) -> anyhow::Result<u8> {
@@ -127,18 +134,26 @@ fn show(args: &MutantsShowArgs, out: &mut impl Write) -> anyhow::Result<u8> {
     for path in &args.journals {
         all.append(Journal::read(path)?);
     }
-    let mut matrix = Matrix::of(&all, Steps::all());
-    if args.quick {
-        matrix.require(Steps::all().targets().filter(|target| target.quick));
+    let mut archs = all.archs();
+    if archs.is_empty() {
+        archs.insert(Arch::here()?);
     }
+    let of = |arch| {
+        let mut matrix = Matrix::of(&all, Steps::all(), arch);
+        if args.quick {
+            matrix.require(Steps::all().targets(arch).filter(|target| target.quick));
+        }
+        matrix
+    };
+    let matrices: Vec<Matrix> = archs.into_iter().map(of).collect();
     match args.format {
-        MatrixFormat::Human => kill_matrix::human(out, &matrix)?,
-        MatrixFormat::Ktap => kill_matrix::ktap(out, &matrix)?,
-        MatrixFormat::Rst => kill_matrix::rst::matrix(out, &matrix)?,
+        MatrixFormat::Human => kill_matrix::human(out, &matrices)?,
+        MatrixFormat::Ktap => kill_matrix::ktap(out, &matrices)?,
+        MatrixFormat::Rst => kill_matrix::rst::matrix(out, &matrices)?,
         MatrixFormat::Json => {
-            serde_json::to_writer_pretty(&mut *out, &matrix)?;
+            serde_json::to_writer_pretty(&mut *out, &matrices)?;
             writeln!(out)?;
         }
     }
-    Ok(matrix.exit_code())
+    Ok(Matrix::exit_code(&matrices))
 }

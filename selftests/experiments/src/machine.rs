@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// A machine, its kernel, and the date.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
+    /// Its architecture, by the name that it has in the kernel's arch/.
+    #[serde(default = "x86")]
+    pub arch: String,
     /// The model of its CPUs.
     pub cpu: String,
     /// How many of them are online.
@@ -29,6 +32,7 @@ impl Machine {
         let clock = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Machine {
+            arch: arch_of(std::env::consts::ARCH).to_owned(),
             cpu: model(&cpuinfo),
             cpus: cpuinfo
                 .lines()
@@ -41,6 +45,25 @@ impl Machine {
                 .to_owned(),
             date: now.map_or_else(|_| String::new(), |now| date(now.as_secs() / 86400)),
         }
+    }
+
+    /// Whether its CPUs are emulated.
+    pub fn is_emulated(&self) -> bool {
+        self.accelerator.as_deref() == Some(TCG)
+    }
+}
+
+/// What was written down before there was another one.
+fn x86() -> String {
+    "x86".to_owned()
+}
+
+/// The kernel's name for what Rust calls `arch`.
+fn arch_of(arch: &str) -> &str {
+    match arch {
+        "x86_64" => "x86",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 
@@ -67,18 +90,21 @@ fn model(cpuinfo: &str) -> String {
     }
 }
 
+/// QEMU's emulation.
+const TCG: &str = "TCG";
+
 /// Of arm64's implementers the one that makes no hardware: QEMU, for what it emulates.
 const RESERVED: &str = "0x00";
 
 fn accelerator(cpuinfo: &str, clocks: &str) -> Option<String> {
     if field(cpuinfo, "CPU implementer") == Some(RESERVED) {
-        return Some("TCG".to_owned());
+        return Some(TCG.to_owned());
     }
     let is_guest = field(cpuinfo, "flags")?
         .split(' ')
         .any(|flag| flag == "hypervisor");
     let name = match is_guest {
-        _ if field(cpuinfo, "model name")?.contains("TCG") => "TCG",
+        _ if field(cpuinfo, "model name")?.contains(TCG) => TCG,
         true if clocks.contains("kvm-clock") => "KVM",
         _ => return None,
     };
@@ -126,6 +152,16 @@ mod tests {
         assert_eq!(date(20_777), "2026-11-20");
         assert_eq!(date(20_818), "2026-12-31");
         assert_eq!(date(20_819), "2027-01-01");
+    }
+
+    #[test]
+    fn a_machine_without_an_architecture_is_x86() {
+        let old =
+            r#"{"cpu":"any","cpus":4,"accelerator":"TCG","kernel":"7.2","date":"2026-11-21"}"#;
+        let machine: Machine = serde_json::from_str(old).expect("a machine");
+        assert_eq!(machine.arch, "x86");
+        assert!(machine.is_emulated());
+        assert_eq!(arch_of("aarch64"), "arm64");
     }
 
     #[test]

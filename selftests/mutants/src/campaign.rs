@@ -10,11 +10,12 @@ use guplab_experiments::runner::run_alone;
 use guplab_experiments::trial::Budget;
 use guplab_experiments::{Case, CaseReport, Options};
 
+use crate::hunt::Hunt;
 use crate::in_tree::{Program, Said};
 use crate::journal::{CONTROL, Event, GUPLAB, Journal};
 use crate::schedule::{Turn, control, turns};
 use crate::symptom::{first_round, has_complained, symptom};
-use crate::{Switches, Target};
+use crate::{Arch, Switches, Target};
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,8 @@ pub enum Ended {
 /// Everything that is to be tried, and by what.
 #[derive(Debug)]
 pub struct Campaign {
+    /// The architecture of this machine: what the journal tells of another one is no concern of it.
+    pub arch: Arch,
     /// What is left out, one after the other.
     pub targets: Vec<Target>,
     /// How cases are run; budgets are the campaign's. There is a hunt for each seed.
@@ -75,7 +78,7 @@ impl Campaign {
         if done > 0 {
             say(&format!("{done} of {total} hunts were made before"));
         }
-        if self.budgets.control.is_some() && !is_over(journal, CONTROL, GUPLAB, 0) {
+        if self.budgets.control.is_some() && !self.is_over(journal, CONTROL, GUPLAB, 0) {
             say(CONTROL);
             if self.control(journal)? == Kernel::Broken {
                 return Ok(Ended::Broken);
@@ -83,7 +86,7 @@ impl Campaign {
         }
         for seed in (0..self.options.seeds).map(|n| self.options.seed.wrapping_add(n)) {
             for target in &self.targets {
-                if is_over(journal, target.name, GUPLAB, seed) {
+                if self.is_over(journal, target.name, GUPLAB, seed) {
                     continue;
                 }
                 let kernel = self.hunt(journal, target, seed)?;
@@ -109,8 +112,13 @@ impl Campaign {
     }
 
     fn count_done(&self, journal: &Journal) -> u64 {
-        let is_over = |hunt: &&crate::hunt::Hunt| hunt.is_over;
-        journal.hunts().iter().filter(is_over).count() as u64
+        let hunts = journal.hunts();
+        let is_done = |hunt: &&Hunt| hunt.is_over && hunt.arch == self.arch;
+        hunts.iter().filter(is_done).count() as u64
+    }
+
+    fn is_over(&self, journal: &Journal, target: &str, by: &str, seed: u64) -> bool {
+        is_over(&journal.hunts(), self.arch, target, by, seed)
     }
 
     /// Runs all cases with every step in force.
@@ -243,7 +251,7 @@ impl Campaign {
         say: &mut impl FnMut(&str),
     ) -> anyhow::Result<Kernel> {
         let name = program.name();
-        let is_left = |target: &&Target| !is_over(journal, target.name, name, 0);
+        let is_left = |target: &&Target| !self.is_over(journal, target.name, name, 0);
         let left: Vec<&Target> = self.targets.iter().filter(is_left).collect();
         if left.is_empty() {
             return Ok(Kernel::Sound);
@@ -307,12 +315,11 @@ impl Campaign {
     }
 }
 
-fn is_over(journal: &Journal, target: &str, by: &str, seed: u64) -> bool {
-    let hunts = journal.hunts();
-    let mut of_this = hunts
-        .iter()
-        .filter(|hunt| hunt.is_over && hunt.target == target && hunt.by == by && hunt.seed == seed);
-    of_this.next().is_some()
+fn is_over(hunts: &[Hunt], arch: Arch, target: &str, by: &str, seed: u64) -> bool {
+    let is_this = |hunt: &Hunt| {
+        hunt.arch == arch && hunt.target == target && hunt.by == by && hunt.seed == seed
+    };
+    hunts.iter().any(|hunt| hunt.is_over && is_this(hunt))
 }
 
 fn begin(journal: &mut Journal, target: &str, by: &str, seed: u64) -> io::Result<()> {
@@ -362,14 +369,18 @@ fn told(journal: &Journal) -> String {
 mod tests {
     use super::*;
     #[test]
-    fn what_is_over_is_known_by_target_hunter_and_seed() {
+    fn what_is_over_is_known_by_architecture_target_hunter_and_seed() {
         let mut journal = Journal::in_memory();
         begin(&mut journal, "x", GUPLAB, 3).expect("noted");
-        assert!(!is_over(&journal, "x", GUPLAB, 3));
+        let is_over = |journal: &Journal, arch, target, by, seed| {
+            is_over(&journal.hunts(), arch, target, by, seed)
+        };
+        assert!(!is_over(&journal, Arch::X86, "x", GUPLAB, 3));
         end(&mut journal, Instant::now(), None).expect("noted");
-        assert!(is_over(&journal, "x", GUPLAB, 3));
-        assert!(!is_over(&journal, "x", GUPLAB, 4));
-        assert!(!is_over(&journal, "x", "cow", 3));
-        assert!(!is_over(&journal, "y", GUPLAB, 3));
+        assert!(is_over(&journal, Arch::X86, "x", GUPLAB, 3));
+        assert!(!is_over(&journal, Arch::Arm64, "x", GUPLAB, 3));
+        assert!(!is_over(&journal, Arch::X86, "x", GUPLAB, 4));
+        assert!(!is_over(&journal, Arch::X86, "x", "cow", 3));
+        assert!(!is_over(&journal, Arch::X86, "y", GUPLAB, 3));
     }
 }

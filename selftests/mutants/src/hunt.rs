@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Arch;
 use crate::journal::Event;
 
 /// How a mutant was noticed.
@@ -24,6 +25,7 @@ pub struct Kill {
 /// One hunt, as the events tell it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Hunt {
+    pub(crate) arch: Arch,
     pub(crate) target: String,
     pub(crate) by: String,
     pub(crate) seed: u64,
@@ -41,10 +43,15 @@ pub(crate) struct Hunt {
 pub(crate) fn all(events: &[Event]) -> Vec<Hunt> {
     let mut hunts = Vec::new();
     let mut case: Option<&str> = None;
+    let mut arch = Arch::default();
     for event in events {
+        if let Event::Boot { machine } = event {
+            arch = Arch::named(&machine.arch).unwrap_or_default();
+        }
         if let Event::Begin { target, by, seed } = event {
             case = None;
             hunts.push(Hunt {
+                arch,
                 target: target.clone(),
                 by: by.clone(),
                 seed: *seed,
@@ -184,6 +191,19 @@ mod tests {
         assert_eq!(kill.case, "a/b");
         assert!(kill.symptom.contains("Fatal exception"), "{kill:?}");
         assert!(hunts[0].is_over);
+    }
+
+    #[test]
+    fn a_hunt_is_of_the_architecture_that_was_booted() {
+        let boot = |arch: &str| Event::Boot {
+            machine: Machine {
+                arch: arch.into(),
+                ..Machine::default()
+            },
+        };
+        let events = [boot("x86"), begin("x"), boot("arm64"), begin("x")];
+        let archs: Vec<Arch> = all(&events).iter().map(|hunt| hunt.arch).collect();
+        assert_eq!(archs, [Arch::X86, Arch::Arm64]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! A line is written before something is done that may be the end of the kernel, so that whoever
 //! boots the next one knows what it was.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,6 +16,7 @@ use guplab::kernel::foll_pins;
 use guplab_experiments::machine::Machine;
 use serde::{Deserialize, Serialize};
 
+use crate::Arch;
 use crate::hunt::{self, Hunt};
 
 /// The longest text in an event: a symptom, not a log.
@@ -137,12 +139,23 @@ impl Journal {
         self.events.extend(other.events);
     }
 
-    /// The machine of the first boot.
-    pub(crate) fn machine(&self) -> Option<&Machine> {
-        self.events.iter().find_map(|event| match event {
-            Event::Boot { machine } => Some(machine),
+    /// The machines of an architecture, one for each boot.
+    pub(crate) fn machines(&self, arch: Arch) -> impl Iterator<Item = &Machine> {
+        self.events.iter().filter_map(move |event| match event {
+            Event::Boot { machine } if machine.arch == arch.name() => Some(machine),
             _ => None,
         })
+    }
+
+    /// The architectures that it tells of.
+    pub fn archs(&self) -> BTreeSet<Arch> {
+        let hunted = self.hunts().into_iter().map(|hunt| hunt.arch);
+        let is_booted = |arch: &Arch| self.machines(*arch).next().is_some();
+        Arch::ALL
+            .into_iter()
+            .filter(is_booted)
+            .chain(hunted)
+            .collect()
     }
 
     /// The seed of the first hunt for a mutant.
@@ -151,12 +164,6 @@ impl Journal {
             Event::Begin { target, by, seed } if target != CONTROL && by == GUPLAB => Some(*seed),
             _ => None,
         })
-    }
-
-    /// Kernels that were booted.
-    pub(crate) fn boots(&self) -> usize {
-        let is_boot = |event: &&Event| matches!(event, Event::Boot { .. });
-        self.events.iter().filter(is_boot).count()
     }
 
     /// All hunts, in the order in which they began.
@@ -185,10 +192,17 @@ fn read(path: &Path) -> anyhow::Result<Vec<Event>> {
     text.lines()
         .enumerate()
         .map(|(number, line)| {
-            serde_json::from_str(line)
-                .with_context(|| format!("{}, line {}", path.display(), number + 1))
+            event(line).with_context(|| format!("{}, line {}", path.display(), number + 1))
         })
         .collect()
+}
+
+fn event(line: &str) -> anyhow::Result<Event> {
+    let event = serde_json::from_str(line)?;
+    if let Event::Boot { machine } = &event {
+        Arch::named(&machine.arch)?;
+    }
+    Ok(event)
 }
 
 /// A text of one line, and no longer than may be.
@@ -258,5 +272,33 @@ mod tests {
         let read = Journal::open(&path).expect("readable");
         assert_eq!(read.events, journal.events);
         std::fs::remove_file(&path).expect("removed");
+    }
+
+    fn boot(arch: &str) -> Event {
+        Event::Boot {
+            machine: Machine {
+                arch: arch.into(),
+                ..Machine::default()
+            },
+        }
+    }
+
+    #[test]
+    fn a_journal_may_tell_of_more_than_one_architecture() {
+        let mut journal = Journal::in_memory();
+        assert!(journal.archs().is_empty());
+        for event in [boot("arm64"), begin("x"), boot("arm64"), boot("x86")] {
+            journal.note(event).expect("noted");
+        }
+        assert!(journal.archs().into_iter().eq(Arch::ALL));
+        assert_eq!(journal.machines(Arch::Arm64).count(), 2);
+    }
+
+    #[test]
+    fn an_unknown_architecture_is_refused() {
+        let line = |arch| serde_json::to_string(&boot(arch)).expect("JSON");
+        assert!(event(&line("arm64")).is_ok());
+        let error = event(&line("s390")).expect_err("unknown");
+        assert!(error.to_string().contains("s390"), "{error}");
     }
 }

@@ -6,20 +6,26 @@
 //! in a [`Journal`] what it does before it does it: the next mutant may be the end of the kernel.
 //! [`Matrix`] makes of journals what people read.
 
+mod arch;
 mod campaign;
+mod expected;
 mod hunt;
 mod in_tree;
 mod journal;
 mod matrix;
+mod row;
 mod schedule;
 mod steps;
 mod switches;
 mod symptom;
 
+pub use arch::Arch;
 pub use campaign::{Budgets, Campaign, Ended};
+pub use expected::{Class, Elsewhere, Expected};
 pub use hunt::Kill;
 pub use in_tree::Program;
 pub use journal::{Event, Journal};
-pub use matrix::{Cell, Matrix, Row};
-pub use steps::{Class, Pair, Step, Steps, Target};
+pub use matrix::Matrix;
+pub use row::{Cell, Row};
+pub use steps::{Pair, Step, Steps, Target};
 pub use switches::Switches;

@@ -1,56 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kill matrix: what became of each mutant, and who noticed it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use guplab::Outcome;
 use guplab_experiments::machine::Machine;
 use serde::Serialize;
 
-use crate::hunt::{Hunt, Kill};
+use crate::hunt::Hunt;
 use crate::journal::{CONTROL, GUPLAB};
-use crate::{Class, Journal, Steps, Target};
+use crate::{Arch, Cell, Class, Journal, Row, Steps, Target};
 
-/// A deterministic mutant is to be noticed within so many rounds of a case.
-const DETERMINISTIC_ROUNDS: u64 = 3;
-
-/// What became of a mutant in the hands of one hunter.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Cell {
-    /// Hunts, one for each seed.
-    pub hunts: u64,
-    /// How each that was successful ended.
-    pub kills: Vec<Kill>,
-    /// Rounds of all hunts.
-    pub rounds: u64,
-    /// Those in which both sides met.
-    pub hits: u64,
-    /// Cases that were run.
-    pub cases: u64,
-    /// Time of all hunts.
-    pub seconds: f64,
-    /// Why there was no hunt.
-    pub skipped: Option<String>,
-}
-
-/// A mutant.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// The name of the step, or of those that back each other up.
-    pub name: String,
-    /// What was left out.
-    pub switches: Vec<String>,
-    /// What is to be expected.
-    pub class: Class,
-    /// What experiments noticed.
-    pub guplab: Cell,
-    /// What in-tree tests noticed, by their names.
-    pub in_tree: BTreeMap<String, Cell>,
-}
-
-/// All that journals tell.
+/// All that journals tell of one architecture.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Matrix {
+    /// The architecture.
+    pub arch: Arch,
     /// Where and when.
     pub machine: Machine,
     /// Kernels that were booted.
@@ -61,125 +26,20 @@ pub struct Matrix {
     pub rows: Vec<Row>,
 }
 
-impl Cell {
-    fn add(&mut self, hunt: Hunt) {
-        if hunt.skipped.is_some() {
-            self.skipped = hunt.skipped;
-            return;
-        }
-        self.hunts += 1;
-        self.rounds += hunt.rounds;
-        self.hits += hunt.hits;
-        self.cases += hunt.cases;
-        self.seconds += hunt.seconds;
-        self.kills.extend(hunt.kill);
-    }
-
-    /// Whether anybody was there to notice.
-    pub fn was_tried(&self) -> bool {
-        self.hunts > 0
-    }
-
-    /// Whether each hunt was successful.
-    pub fn always_killed(&self) -> bool {
-        self.was_tried() && self.kills.len() as u64 == self.hunts
-    }
-
-    /// Seconds to the kill: the median, where a hunt without one took longer than any other.
-    pub fn median(&self) -> Option<f64> {
-        let mut times: Vec<f64> = self.kills.iter().map(|kill| kill.seconds).collect();
-        times.resize(self.hunts as usize, f64::INFINITY);
-        times.sort_by(f64::total_cmp);
-        let median = *times.get(times.len() / 2)?;
-        median.is_finite().then_some(median)
-    }
-
-    /// The cases that noticed it, the one that did so most often first.
-    pub fn killers(&self) -> Vec<&str> {
-        let mut count: BTreeMap<&str, usize> = BTreeMap::new();
-        for kill in &self.kills {
-            *count.entry(&kill.case).or_default() += 1;
-        }
-        let mut killers: Vec<(&str, usize)> = count.into_iter().collect();
-        killers.sort_by_key(|&(_, times)| std::cmp::Reverse(times));
-        killers.into_iter().map(|(case, _)| case).collect()
-    }
-
-    /// The first kill that was one: not what was noticed with the step in force, too.
-    pub fn first_kill(&self) -> Option<&Kill> {
-        let is_true = |kill: &&Kill| !matches!(kill.again, Some(Some(_)));
-        self.kills.iter().find(is_true)
-    }
-
-    /// Kills that were none: the same was noticed with the step in force.
-    fn false_kills(&self) -> impl Iterator<Item = &Kill> {
-        let is_false = |kill: &&Kill| matches!(kill.again, Some(Some(_)));
-        self.kills.iter().filter(is_false)
-    }
-}
-
-impl Row {
-    /// Whether it went as is to be expected, and if not, why.
-    pub fn outcome(&self) -> Outcome {
-        let cell = &self.guplab;
-        if !cell.was_tried() {
-            return match &cell.skipped {
-                Some(reason) => Outcome::Skip(reason.clone()),
-                None if !self.in_tree.is_empty() => {
-                    Outcome::Skip("only in-tree tests hunted for it".into())
-                }
-                None => Outcome::Fail(vec!["nobody hunted for it".into()]),
-            };
-        }
-        if let Some(kill) = cell.false_kills().next() {
-            let text = format!("{} notices it with the step in force, too", kill.case);
-            return Outcome::Fail(vec![text, kill.symptom.clone()]);
-        }
-        match (self.class, cell.kills.first()) {
-            (Class::Equivalent, None) => Outcome::Pass,
-            (Class::Equivalent, Some(kill)) => Outcome::Fail(vec![
-                format!("{} notices what should change nothing", kill.case),
-                kill.symptom.clone(),
-            ]),
-            (Class::Race | Class::Deterministic, _) if !cell.always_killed() => {
-                let (kills, hunts) = (cell.kills.len(), cell.hunts);
-                let (rounds, hits) = (cell.rounds, cell.hits);
-                Outcome::Fail(vec![format!(
-                    "noticed in {kills} of {hunts} hunts, {rounds} rounds, {hits} hits"
-                )])
-            }
-            (Class::Deterministic, _) => match self.late() {
-                Some(kill) => Outcome::Fail(vec![format!(
-                    "noticed in round {} of {} only",
-                    kill.round.unwrap_or(0),
-                    kill.case
-                )]),
-                None => Outcome::Pass,
-            },
-            (Class::Race, _) => Outcome::Pass,
-        }
-    }
-
-    /// A kill that took more rounds than it may for a deterministic mutant.
-    fn late(&self) -> Option<&Kill> {
-        let is_late = |kill: &&Kill| kill.round.is_some_and(|round| round > DETERMINISTIC_ROUNDS);
-        self.guplab.kills.iter().find(is_late)
-    }
-}
-
 impl Matrix {
-    /// What a journal tells about these steps.
-    pub fn of(journal: &Journal, steps: &'static Steps) -> Matrix {
+    /// What a journal tells about these steps on an architecture.
+    pub fn of(journal: &Journal, steps: &'static Steps, arch: Arch) -> Matrix {
         let hunts: Vec<Hunt> = journal
             .hunts()
             .into_iter()
-            .filter(|hunt| hunt.is_over)
+            .filter(|hunt| hunt.is_over && hunt.arch == arch)
             .collect();
-        let rows = steps.targets().map(|target| row(&target, &hunts));
+        let rows = steps.targets(arch).map(|target| Row::of(&target, &hunts));
         Matrix {
-            machine: journal.machine().cloned().unwrap_or_default(),
-            boots: journal.boots(),
-            control: cell(&hunts, CONTROL, GUPLAB),
+            arch,
+            machine: journal.machines(arch).next().cloned().unwrap_or_default(),
+            boots: journal.machines(arch).count(),
+            control: Cell::of(&hunts, CONTROL, GUPLAB),
             rows: rows.flatten().collect(),
         }
     }
@@ -188,8 +48,7 @@ impl Matrix {
     pub fn require(&mut self, targets: impl Iterator<Item = Target>) {
         for target in targets {
             if !self.rows.iter().any(|row| row.name == target.name) {
-                self.rows
-                    .push(new_row(&target, Cell::default(), BTreeMap::new()));
+                self.rows.push(Row::untried(&target));
             }
         }
     }
@@ -227,10 +86,18 @@ impl Matrix {
         (killed, tried.len())
     }
 
+    /// The mutant of this name.
+    pub fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == name)
+    }
+
     /// The exit code: 1 if anything isn't as expected, 4 if nothing was tried, else 0.
-    pub fn exit_code(&self) -> u8 {
-        let mut outcomes: Vec<Outcome> = self.rows.iter().map(Row::outcome).collect();
-        outcomes.push(self.control());
+    pub fn exit_code(matrices: &[Matrix]) -> u8 {
+        let outcomes_of = |matrix: &Matrix| -> Vec<Outcome> {
+            let of_rows = matrix.rows.iter().map(|row| row.outcome(&matrix.machine));
+            of_rows.chain([matrix.control()]).collect()
+        };
+        let outcomes: Vec<Outcome> = matrices.iter().flat_map(outcomes_of).collect();
         let failed = outcomes
             .iter()
             .any(|outcome| matches!(outcome, Outcome::Fail(_)));
@@ -245,129 +112,66 @@ impl Matrix {
     }
 }
 
-/// What became of one target; none if nobody hunted for it.
-fn row(target: &Target, hunts: &[Hunt]) -> Option<Row> {
-    let hunters: BTreeSet<&str> = hunts
-        .iter()
-        .filter(|hunt| hunt.target == target.name && hunt.by != GUPLAB)
-        .map(|hunt| hunt.by.as_str())
-        .collect();
-    let in_tree: BTreeMap<String, Cell> = hunters
-        .into_iter()
-        .filter_map(|by| Some((by.to_owned(), cell(hunts, target.name, by)?)))
-        .collect();
-    let guplab = cell(hunts, target.name, GUPLAB);
-    if guplab.is_none() && in_tree.is_empty() {
-        return None;
-    }
-    Some(new_row(target, guplab.unwrap_or_default(), in_tree))
-}
-
-fn new_row(target: &Target, guplab: Cell, in_tree: BTreeMap<String, Cell>) -> Row {
-    Row {
-        name: target.name.to_owned(),
-        switches: target
-            .switches
-            .iter()
-            .map(|&name| name.to_owned())
-            .collect(),
-        class: target.class,
-        guplab,
-        in_tree,
-    }
-}
-
-fn cell(hunts: &[Hunt], target: &str, by: &str) -> Option<Cell> {
-    let mut cell: Option<Cell> = None;
-    for hunt in hunts
-        .iter()
-        .filter(|hunt| hunt.target == target && hunt.by == by)
-    {
-        cell.get_or_insert_default().add(hunt.clone());
-    }
-    cell
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Event;
 
-    fn kill(seconds: f64, round: u64) -> Kill {
-        Kill {
-            case: "a/b".into(),
-            round: Some(round),
-            seconds,
-            symptom: "lost".into(),
-            again: Some(None),
-        }
-    }
-
-    fn row(class: Class, hunts: u64, kills: Vec<Kill>) -> Row {
-        Row {
-            name: "x".into(),
-            switches: vec!["x".into()],
-            class,
-            guplab: Cell {
-                hunts,
-                kills,
-                ..Cell::default()
+    #[test]
+    fn what_is_expected_is_told_by_the_architecture_of_the_hunt() {
+        let steps = Steps::all();
+        let here_and_there = steps.targets(Arch::X86).zip(steps.targets(Arch::Arm64));
+        let classes = here_and_there.map(|(here, there)| (here.name, here.class, there.class));
+        let mut differing = classes.filter(|&(_, here, there)| here != there);
+        let (name, here, there) = differing.next().expect("a step");
+        let begin = || Event::Begin {
+            target: name.to_owned(),
+            by: GUPLAB.into(),
+            seed: 1,
+        };
+        let end = || Event::End {
+            seconds: 1.0,
+            skipped: None,
+        };
+        let boot = |arch: Arch| Event::Boot {
+            machine: Machine {
+                arch: arch.name().into(),
+                ..Machine::default()
             },
-            in_tree: BTreeMap::new(),
+        };
+        let mut journal = Journal::in_memory();
+        for event in [
+            boot(Arch::X86),
+            begin(),
+            end(),
+            boot(Arch::Arm64),
+            boot(Arch::Arm64),
+            begin(),
+            end(),
+        ] {
+            journal.note(event).expect("noted");
         }
-    }
-
-    fn fails(row: &Row) -> bool {
-        matches!(row.outcome(), Outcome::Fail(_))
-    }
-
-    #[test]
-    fn live_mutants_must_be_killed_in_every_hunt() {
-        assert!(!fails(&row(
-            Class::Race,
-            2,
-            vec![kill(1.0, 9), kill(2.0, 9)]
-        )));
-        assert!(fails(&row(Class::Race, 2, vec![kill(1.0, 9)])));
-        assert!(fails(&row(Class::Race, 1, Vec::new())));
-    }
-
-    #[test]
-    fn deterministic_ones_must_be_killed_at_once() {
-        assert!(!fails(&row(Class::Deterministic, 1, vec![kill(1.0, 3)])));
-        assert!(fails(&row(Class::Deterministic, 1, vec![kill(1.0, 4)])));
-    }
-
-    #[test]
-    fn equivalent_ones_must_survive() {
-        assert!(!fails(&row(Class::Equivalent, 1, Vec::new())));
-        assert!(fails(&row(Class::Equivalent, 1, vec![kill(1.0, 1)])));
-    }
-
-    #[test]
-    fn a_kill_with_the_step_in_force_is_none() {
-        let mut kill = kill(1.0, 1);
-        kill.again = Some(Some("lost".into()));
-        assert!(fails(&row(Class::Race, 1, vec![kill])));
+        for (arch, boots, class) in [(Arch::X86, 1, here), (Arch::Arm64, 2, there)] {
+            let matrix = Matrix::of(&journal, steps, arch);
+            let row = matrix.row(name).expect("a row");
+            assert_eq!(row.class, class);
+            assert_eq!((row.guplab.hunts, matrix.boots), (1, boots));
+        }
     }
 
     #[test]
     fn who_is_required_and_was_not_hunted_is_a_failure() {
-        let mut matrix = Matrix::of(&Journal::in_memory(), Steps::all());
-        assert_eq!(matrix.exit_code(), guplab::ktap::exit::SKIP);
-        matrix.require(Steps::all().targets().take(1));
-        assert!(fails(&matrix.rows[0]));
-        assert_eq!(matrix.exit_code(), guplab::ktap::exit::FAIL);
-    }
-
-    #[test]
-    fn the_median_counts_survivors_as_the_slowest() {
-        let of = |hunts, times: &[f64]| {
-            let kills = times.iter().map(|&seconds| kill(seconds, 1)).collect();
-            row(Class::Race, hunts, kills).guplab.median()
-        };
-        assert_eq!(of(3, &[5.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(of(3, &[5.0, 1.0]), Some(5.0));
-        assert_eq!(of(3, &[1.0]), None);
-        assert_eq!(of(0, &[]), None);
+        let mut matrix = Matrix::of(&Journal::in_memory(), Steps::all(), Arch::X86);
+        assert_eq!(
+            Matrix::exit_code(std::slice::from_ref(&matrix)),
+            guplab::ktap::exit::SKIP
+        );
+        matrix.require(Steps::all().targets(Arch::X86).take(1));
+        let outcome = matrix.rows[0].outcome(&matrix.machine);
+        assert!(matches!(outcome, Outcome::Fail(_)), "{outcome:?}");
+        assert_eq!(
+            Matrix::exit_code(std::slice::from_ref(&matrix)),
+            guplab::ktap::exit::FAIL
+        );
     }
 }

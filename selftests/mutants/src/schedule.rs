@@ -134,6 +134,7 @@ mod tests {
             class,
             experiments: experiments.to_vec(),
             quick: false,
+            litmus: Vec::new(),
         }
     }
 

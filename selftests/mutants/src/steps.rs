@@ -5,28 +5,8 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-/// What is to be expected when a step is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    /// A sequence of system calls shows it every time.
-    Deterministic,
-    /// Two CPUs have to meet in a window.
-    Race,
-    /// Nothing that can be observed changes on this architecture.
-    Equivalent,
-}
-
-impl Class {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Class::Deterministic => "deterministic",
-            Class::Race => "race",
-            Class::Equivalent => "equivalent",
-        }
-    }
-}
+use crate::Arch;
+use crate::expected::{Class, Elsewhere, Expected};
 
 /// One step.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -44,17 +24,36 @@ pub struct Step {
     pub protects: String,
     /// The commit that brought it, as far as it is known.
     pub commit: Option<String>,
-    /// What is to be expected without it.
+    /// What is to be expected without it, on x86-64.
     pub class: Class,
     /// Why.
     pub why: String,
     /// The experiments (EXPERIMENT or EXPERIMENT/KIND) that look at what it protects.
     pub experiments: Vec<String>,
-    /// Where it matters, if not here.
-    pub arch: Option<String>,
     /// Whether it is noticed so fast that a test can wait for it.
     #[serde(default)]
     pub quick: bool,
+    /// The tests in Documentation/litmus/ that show what is lost without it.
+    #[serde(default)]
+    pub litmus: Vec<String>,
+    /// What is to be expected on arm64, if that is something else.
+    pub arm64: Option<Elsewhere>,
+}
+
+impl Step {
+    /// What is to be expected on an architecture.
+    pub fn on(&self, arch: Arch) -> Expected<'_> {
+        let here = Expected {
+            class: self.class,
+            why: &self.why,
+            experiments: &self.experiments,
+            quick: self.quick,
+        };
+        match arch {
+            Arch::X86 => here,
+            Arch::Arm64 => here.or(self.arm64.as_ref()),
+        }
+    }
 }
 
 /// Steps that back each other up.
@@ -67,7 +66,7 @@ pub struct Pair {
     pub steps: Vec<String>,
     /// How they back each other up.
     pub why: String,
-    /// What is to be expected without all of them.
+    /// What is to be expected without all of them, on x86-64.
     pub class: Class,
     /// As for a step; those of the steps themselves if there are none.
     #[serde(default)]
@@ -75,6 +74,24 @@ pub struct Pair {
     /// As for a step.
     #[serde(default)]
     pub quick: bool,
+    /// As for a step.
+    pub arm64: Option<Elsewhere>,
+}
+
+impl Pair {
+    /// What is to be expected on an architecture; of experiments only the pair's own.
+    pub fn on(&self, arch: Arch) -> Expected<'_> {
+        let here = Expected {
+            class: self.class,
+            why: &self.why,
+            experiments: &self.experiments,
+            quick: self.quick,
+        };
+        match arch {
+            Arch::X86 => here,
+            Arch::Arm64 => here.or(self.arm64.as_ref()),
+        }
+    }
 }
 
 /// All of them.
@@ -102,6 +119,8 @@ pub struct Target {
     pub experiments: Vec<&'static str>,
     /// Whether it is noticed so fast that a test can wait for it.
     pub quick: bool,
+    /// The litmus tests of the steps.
+    pub litmus: Vec<&'static str>,
 }
 
 impl Steps {
@@ -118,39 +137,55 @@ impl Steps {
         })
     }
 
-    /// What can be left out: each step alone, then the pairs.
-    pub fn targets(&'static self) -> impl Iterator<Item = Target> {
-        let alone = self.steps.iter().map(|step| Target {
-            name: &step.name,
-            switches: vec![&step.name],
-            class: step.class,
-            experiments: step.experiments.iter().map(String::as_str).collect(),
-            quick: step.quick,
+    /// What can be left out: each step alone, then the pairs, and what to expect on `arch`.
+    pub fn targets(&'static self, arch: Arch) -> impl Iterator<Item = Target> {
+        let alone = self.steps.iter().map(move |step| {
+            let expected = step.on(arch);
+            Target {
+                name: &step.name,
+                switches: vec![&step.name],
+                class: expected.class,
+                experiments: strs(expected.experiments),
+                quick: expected.quick,
+                litmus: strs(&step.litmus),
+            }
         });
-        let together = self.pairs.iter().map(|pair| Target {
-            name: &pair.name,
-            switches: pair.steps.iter().map(String::as_str).collect(),
-            class: pair.class,
-            experiments: self.of_pair(pair),
-            quick: pair.quick,
+        let together = self.pairs.iter().map(move |pair| {
+            let expected = pair.on(arch);
+            let steps = || self.steps_of(pair);
+            Target {
+                name: &pair.name,
+                switches: strs(&pair.steps),
+                class: expected.class,
+                experiments: match expected.experiments {
+                    [] => unique(steps().flat_map(|step| step.on(arch).experiments)),
+                    own => strs(own),
+                },
+                quick: expected.quick,
+                litmus: unique(steps().flat_map(|step| &step.litmus)),
+            }
         });
         alone.chain(together)
     }
 
-    fn of_pair(&'static self, pair: &'static Pair) -> Vec<&'static str> {
-        if !pair.experiments.is_empty() {
-            return pair.experiments.iter().map(String::as_str).collect();
-        }
-        let of_step = |name: &String| self.steps.iter().find(|step| step.name == *name);
-        let steps = pair.steps.iter().filter_map(of_step);
-        let mut all = Vec::new();
-        for name in steps.flat_map(|step| &step.experiments) {
-            if !all.contains(&name.as_str()) {
-                all.push(name.as_str());
-            }
-        }
-        all
+    fn steps_of(&'static self, pair: &'static Pair) -> impl Iterator<Item = &'static Step> {
+        let of_name = |name: &String| self.steps.iter().find(|step| step.name == *name);
+        pair.steps.iter().filter_map(of_name)
     }
+}
+
+fn strs(names: &'static [String]) -> Vec<&'static str> {
+    names.iter().map(String::as_str).collect()
+}
+
+fn unique(names: impl Iterator<Item = &'static String>) -> Vec<&'static str> {
+    let mut all: Vec<&str> = Vec::new();
+    for name in names {
+        if !all.contains(&name.as_str()) {
+            all.push(name);
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -177,9 +212,97 @@ mod tests {
     }
 
     #[test]
+    fn an_architecture_has_its_own_class_and_what_else_its_entry_says() {
+        let text = r#"
+[[step]]
+name = "x"
+about = "x"
+file = "x"
+function = "x"
+protects = "x"
+class = "equivalent"
+why = "here"
+experiments = []
+
+[step.arm64]
+class = "race"
+why = "there"
+experiments = ["fork_held_pin"]
+quick = true
+
+[[pair]]
+name = "y"
+steps = ["x"]
+class = "race"
+why = "both"
+experiments = ["fork_held_pin"]
+
+[pair.arm64]
+class = "barrier"
+why = "there"
+"#;
+        let steps: Steps = toml::from_str(text).expect("steps");
+        let steps: &'static Steps = Box::leak(Box::new(steps));
+        let seen = |arch| -> Vec<(&str, Class, Vec<&str>, bool)> {
+            let told = |target: Target| {
+                let Target { name, class, .. } = target;
+                (name, class, target.experiments, target.quick)
+            };
+            steps.targets(arch).map(told).collect()
+        };
+        let held = || vec!["fork_held_pin"];
+        assert_eq!(
+            seen(Arch::X86),
+            [
+                ("x", Class::Equivalent, vec![], false),
+                ("y", Class::Race, held(), false)
+            ]
+        );
+        assert_eq!(
+            seen(Arch::Arm64),
+            [
+                ("x", Class::Race, held(), true),
+                ("y", Class::Barrier, held(), false)
+            ]
+        );
+        assert_eq!(steps.steps[0].on(Arch::Arm64).why, "there");
+        assert_eq!(steps.steps[0].on(Arch::X86).why, "here");
+    }
+
+    /// On each architecture.
+    fn targets() -> impl Iterator<Item = Target> {
+        let of = |arch| Steps::all().targets(arch);
+        Arch::ALL.into_iter().flat_map(of)
+    }
+
+    #[test]
+    fn only_what_is_live_is_quick() {
+        for target in targets().filter(|target| target.quick) {
+            assert!(target.class.is_live(), "{}", target.name);
+        }
+    }
+
+    #[test]
+    fn every_litmus_test_is_a_file() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Documentation/litmus");
+        for target in targets() {
+            let is_barrier = target.class == Class::Barrier;
+            assert!(
+                !is_barrier || !target.litmus.is_empty(),
+                "{}: no litmus test",
+                target.name
+            );
+            for name in target.litmus {
+                let path = format!("{dir}/{name}.litmus");
+                assert!(std::path::Path::new(&path).is_file(), "{path}");
+            }
+        }
+    }
+
+    #[test]
     fn names_are_unique() {
         let all = Steps::all();
-        let names: BTreeSet<&str> = all.targets().map(|target| target.name).collect();
+        let names: BTreeSet<&str> = all.targets(Arch::X86).map(|target| target.name).collect();
         assert_eq!(names.len(), all.steps.len() + all.pairs.len());
     }
 
@@ -196,10 +319,9 @@ mod tests {
 
     #[test]
     fn every_experiment_is_one() {
-        for target in Steps::all().targets() {
-            let is_live = target.class != Class::Equivalent;
+        for target in targets() {
             assert!(
-                !is_live || !target.experiments.is_empty(),
+                !target.class.is_live() || !target.experiments.is_empty(),
                 "{}",
                 target.name
             );

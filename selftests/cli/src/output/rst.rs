@@ -81,6 +81,7 @@ mod tests {
             cpus: vec![0, 1],
             walk: None,
             machine: Machine {
+                arch: "x86".into(),
                 cpu: "A CPU".into(),
                 cpus: 4,
                 accelerator: Some("TCG".into()),

@@ -1,80 +1,109 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Steps and matrix in reST, for Documentation/.
+//! The matrix in reST, for Documentation/.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use guplab::Outcome;
-use guplab_mutants::{Cell, Class, Kill, Matrix, Row, Step, Steps};
+use guplab_mutants::{Cell, Class, Kill, Matrix, Row};
 
-use super::{figures, in_tree};
-use crate::output::table::Table;
+use super::{Columns, names, prefix, table};
 
 const FIGURES: &str = "\
 \"round\" is the earliest of all hunts. \"seconds\" are those of a hunt until the symptom, the median
 over all seeds, in which a hunt without one counts as longer than any other; where the kernel died, they
 are those until the case began in which it did.";
 
-/// Writes what became of the mutants.
-pub(crate) fn matrix(out: &mut impl Write, matrix: &Matrix) -> io::Result<()> {
+/// Writes what became of the mutants, on one architecture or on several.
+pub(crate) fn matrix(out: &mut impl Write, matrices: &[Matrix]) -> io::Result<()> {
     title(out, "The kill matrix")?;
-    writeln!(out, "{}.\n", matrix.machine)?;
-    control(out, matrix)?;
-    writeln!(out, "{}\n", score(matrix))?;
+    for matrix in matrices {
+        writeln!(out, "{}{}.\n", prefix(matrix, matrices), matrix.machine)?;
+        control(out, matrix)?;
+        writeln!(out, "{}\n", score(matrix))?;
+        barriers(out, matrix)?;
+    }
     writeln!(out, "{FIGURES}\n")?;
-    write!(out, "{}", the_matrix(matrix).rst())?;
+    if matrices.len() > 1 {
+        differences(out, matrices)?;
+        heading(out, "All mutants", '=')?;
+    }
+    let columns = Columns {
+        in_tree: true,
+        symptom: false,
+    };
+    let all = table(matrices, &names(matrices), columns, |name| code(name));
+    write!(out, "{}", all.rst())?;
     writeln!(out)?;
-    survivors(out, matrix)?;
+    for matrix in matrices {
+        survivors(out, matrix, &prefix(matrix, matrices))?;
+    }
     heading(out, "Symptoms", '=')?;
-    for row in &matrix.rows {
+    for name in names(matrices) {
+        symptoms(out, name, matrices)?;
+    }
+    Ok(())
+}
+
+/// What was noticed of one mutant first, by each hunter.
+fn symptoms(out: &mut impl Write, name: &str, matrices: &[Matrix]) -> io::Result<()> {
+    let mut kills: Vec<(&Matrix, &Kill)> = Vec::new();
+    for matrix in matrices {
+        let Some(row) = matrix.row(name) else {
+            continue;
+        };
         let by_us = row.guplab.kills.first();
         let by_them = row.in_tree.values().filter_map(Cell::first_kill);
-        let kills: Vec<&Kill> = by_us.into_iter().chain(by_them).collect();
-        if kills.is_empty() {
-            continue;
-        }
-        writeln!(out, "``{}``", row.name)?;
-        for kill in kills {
-            let symptom = kill.symptom.replace('`', "'");
-            writeln!(out, "  {}: ``{symptom}``\n", kill.case)?;
-        }
+        kills.extend(by_us.into_iter().chain(by_them).map(|kill| (matrix, kill)));
+    }
+    if kills.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{}", code(name))?;
+    for (matrix, kill) in kills {
+        let symptom = code(kill.symptom.replace('`', "'"));
+        writeln!(
+            out,
+            "  {}{}: {symptom}\n",
+            prefix(matrix, matrices),
+            kill.case
+        )?;
     }
     Ok(())
 }
 
-/// Writes what the steps are.
-pub(crate) fn steps(out: &mut impl Write, steps: &Steps) -> io::Result<()> {
-    title(out, "The protective steps")?;
-    for class in [Class::Deterministic, Class::Race, Class::Equivalent] {
-        let of_class = || steps.steps.iter().filter(|step| step.class == class);
-        heading(out, &about(class, of_class().count()), '=')?;
-        for step in of_class() {
-            write_step(out, step)?;
-        }
-    }
-    heading(out, "Steps that back each other up", '=')?;
-    for pair in &steps.pairs {
-        let names: Vec<String> = pair
-            .steps
-            .iter()
-            .map(|name| format!("``{name}``"))
-            .collect();
-        writeln!(out, "``{}``: {}", pair.name, pair.class.name())?;
-        writeln!(out, "  {}. {}\n", names.join(", "), pair.why)?;
-    }
-    Ok(())
-}
-
-fn about(class: Class, count: usize) -> String {
-    let what = match class {
-        Class::Deterministic => "Steps whose absence shows every time",
-        Class::Race => "Steps whose absence shows in a race",
-        Class::Equivalent => "Steps whose absence changes nothing on x86-64",
+/// The mutants of which architectures make something different.
+fn differences(out: &mut impl Write, matrices: &[Matrix]) -> io::Result<()> {
+    let differs = |name: &&str| {
+        let told = |matrix: &Matrix| {
+            let row = matrix.row(name).filter(|row| row.guplab.was_tried())?;
+            Some((row.class, row.guplab.first_kill().is_some()))
+        };
+        let mut all = matrices.iter().filter_map(told);
+        let first = all.next();
+        all.any(|other| Some(other) != first)
     };
-    format!("{what} ({count})")
+    let differing: Vec<&str> = names(matrices).into_iter().filter(differs).collect();
+    heading(out, "Where architectures differ", '=')?;
+    if differing.is_empty() {
+        return writeln!(out, "Nowhere.\n");
+    }
+    let columns = Columns {
+        in_tree: false,
+        symptom: false,
+    };
+    let table = table(matrices, &differing, columns, |name| code(name));
+    write!(out, "{}", table.rst())?;
+    writeln!(out)
+}
+
+/// A text in the type of code.
+pub(super) fn code(text: impl Display) -> String {
+    format!("``{text}``")
 }
 
 /// The generated page says so, and has its licence.
-fn title(out: &mut impl Write, text: &str) -> io::Result<()> {
+pub(super) fn title(out: &mut impl Write, text: &str) -> io::Result<()> {
     let line = "=".repeat(text.len());
     writeln!(out, ".. SPDX-License-Identifier: GPL-2.0")?;
     writeln!(
@@ -84,7 +113,7 @@ fn title(out: &mut impl Write, text: &str) -> io::Result<()> {
     writeln!(out, "{line}\n{text}\n{line}\n")
 }
 
-fn heading(out: &mut impl Write, text: &str, line: char) -> io::Result<()> {
+pub(super) fn heading(out: &mut impl Write, text: &str, line: char) -> io::Result<()> {
     let underline: String = std::iter::repeat_n(line, text.chars().count()).collect();
     writeln!(out, "{text}\n{underline}\n")
 }
@@ -110,7 +139,7 @@ fn control(out: &mut impl Write, matrix: &Matrix) -> io::Result<()> {
 /// Who noticed how many of the mutants that are live.
 fn score(matrix: &Matrix) -> String {
     let live = || {
-        let is_live = |row: &&Row| row.class != Class::Equivalent;
+        let is_live = |row: &&Row| row.class.is_live();
         matrix.rows.iter().filter(is_live)
     };
     let by_us = live().filter(|row| row.guplab.first_kill().is_some());
@@ -131,31 +160,35 @@ fn score(matrix: &Matrix) -> String {
     )
 }
 
-fn the_matrix(matrix: &Matrix) -> Table {
-    let programs: Vec<&str> = matrix.programs().into_iter().collect();
-    let mut heading = vec!["mutant", "class", "guplab", "by", "round", "seconds"];
-    heading.extend(&programs);
-    let mut table = Table::new(&heading);
-    for row in &matrix.rows {
-        let mut cells = vec![format!("``{}``", row.name), row.class.name().to_owned()];
-        cells.extend(figures(&row.guplab));
-        let of = |&name: &&str| row.in_tree.get(name).map_or("-".to_owned(), in_tree);
-        cells.extend(programs.iter().map(of));
-        table.row(cells);
+/// What no experiment can show here, and where it is shown.
+fn barriers(out: &mut impl Write, matrix: &Matrix) -> io::Result<()> {
+    let is_barrier = |row: &&Row| row.class == Class::Barrier;
+    let rows: Vec<&Row> = matrix.rows.iter().filter(is_barrier).collect();
+    if rows.is_empty() {
+        return Ok(());
     }
-    table
+    writeln!(
+        out,
+        "What leaves out only a barrier can't be noticed on emulated CPUs, which keep the order of memory\n\
+         accesses. Litmus tests (``Documentation/litmus/``) show what is lost:\n"
+    )?;
+    for row in rows {
+        let tests: Vec<String> = row.litmus.iter().map(code).collect();
+        writeln!(out, "* {}: {}", code(&row.name), tests.join(", "))?;
+    }
+    writeln!(out)
 }
 
 /// Live mutants that were not noticed every time, with what was tried.
-fn survivors(out: &mut impl Write, matrix: &Matrix) -> io::Result<()> {
-    let is_live = |row: &&Row| row.class != Class::Equivalent && row.guplab.was_tried();
+fn survivors(out: &mut impl Write, matrix: &Matrix, prefix: &str) -> io::Result<()> {
+    let is_live = |row: &&Row| row.class.is_live() && row.guplab.was_tried();
     let survivors = matrix.rows.iter().filter(is_live);
     for row in survivors.filter(|row| !row.guplab.always_killed()) {
         let cell = &row.guplab;
         writeln!(
             out,
-            "``{}`` was noticed in {} of {} hunts: {} runs of cases, {} rounds, {} hits, {:.0} s.\n",
-            row.name,
+            "{prefix}{} was noticed in {} of {} hunts: {} runs of cases, {} rounds, {} hits, {:.0} s.\n",
+            code(&row.name),
             cell.kills.len(),
             cell.hunts,
             cell.cases,
@@ -165,22 +198,4 @@ fn survivors(out: &mut impl Write, matrix: &Matrix) -> io::Result<()> {
         )?;
     }
     Ok(())
-}
-
-fn write_step(out: &mut impl Write, step: &Step) -> io::Result<()> {
-    heading(out, &step.name, '-')?;
-    writeln!(
-        out,
-        "{} (``{}``, ``{}()``)\n",
-        step.about, step.file, step.function
-    )?;
-    writeln!(out, "{}\n", step.protects)?;
-    writeln!(out, "{}\n", step.why)?;
-    if let Some(arch) = &step.arch {
-        writeln!(out, "{arch}\n")?;
-    }
-    if let Some(commit) = &step.commit {
-        writeln!(out, "Commit: {commit}\n")?;
-    }
-    writeln!(out, "Experiments: {}\n", step.experiments.join(", "))
 }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is to be expected of a mutant, which is not the same on every architecture.
+
+use serde::{Deserialize, Serialize};
+
+/// What is to be expected when a step is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// A sequence of system calls shows it every time.
+    Deterministic,
+    /// Two CPUs have to meet in a window.
+    Race,
+    /// Nothing that can be observed changes on this architecture.
+    Equivalent,
+    /// Nothing but the order of memory accesses changes: emulated CPUs, which reorder less than real
+    /// ones, don't show it. Litmus tests do.
+    Barrier,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Class; 4] = [
+        Class::Deterministic,
+        Class::Race,
+        Class::Equivalent,
+        Class::Barrier,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Deterministic => "deterministic",
+            Class::Race => "race",
+            Class::Equivalent => "equivalent",
+            Class::Barrier => "barrier",
+        }
+    }
+
+    /// Whether experiments have to notice that the step is left out.
+    pub fn is_live(self) -> bool {
+        matches!(self, Class::Deterministic | Class::Race)
+    }
+}
+
+/// What is to be expected of a step or a pair where it isn't what is to be expected on x86-64.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Elsewhere {
+    /// What is to be expected.
+    pub class: Class,
+    /// Why.
+    pub why: String,
+    /// The experiments that look at what is lost; those of x86-64 if there are none.
+    #[serde(default)]
+    pub experiments: Vec<String>,
+    /// Whether it is noticed so fast that a test can wait for it.
+    #[serde(default)]
+    pub quick: bool,
+}
+
+/// What is to be expected on one architecture.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'s> {
+    /// What is to be expected.
+    pub class: Class,
+    /// Why.
+    pub why: &'s str,
+    /// The experiments that look at what is lost.
+    pub experiments: &'s [String],
+    /// Whether it is noticed so fast that a test can wait for it.
+    pub quick: bool,
+}
+
+impl<'s> Expected<'s> {
+    /// The same, as another architecture has it.
+    pub(crate) fn or(self, elsewhere: Option<&'s Elsewhere>) -> Expected<'s> {
+        match elsewhere {
+            None => self,
+            Some(there) => Expected {
+                class: there.class,
+                why: &there.why,
+                experiments: match there.experiments.as_slice() {
+                    [] => self.experiments,
+                    own => own,
+                },
+                quick: there.quick,
+            },
+        }
+    }
+}
