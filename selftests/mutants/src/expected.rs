@@ -13,8 +13,8 @@ pub enum Class {
     Race,
     /// Nothing that can be observed changes on this architecture.
     Equivalent,
-    /// Nothing but the order of memory accesses changes: emulated CPUs, which reorder less than real
-    /// ones, don't show it. Litmus tests do.
+    /// Only what a barrier orders or waits for changes: emulated CPUs, which reorder less than real
+    /// ones, don't show it. Litmus tests do, but for TLBs.
     Barrier,
 }
 

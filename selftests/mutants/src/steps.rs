@@ -286,12 +286,6 @@ why = "there"
     fn every_litmus_test_is_a_file() {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Documentation/litmus");
         for target in targets() {
-            let is_barrier = target.class == Class::Barrier;
-            assert!(
-                !is_barrier || !target.litmus.is_empty(),
-                "{}: no litmus test",
-                target.name
-            );
             for name in target.litmus {
                 let path = format!("{dir}/{name}.litmus");
                 assert!(std::path::Path::new(&path).is_file(), "{path}");

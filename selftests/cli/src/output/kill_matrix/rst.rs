@@ -169,12 +169,16 @@ fn barriers(out: &mut impl Write, matrix: &Matrix) -> io::Result<()> {
     }
     writeln!(
         out,
-        "What leaves out only a barrier can't be noticed on emulated CPUs, which keep the order of memory\n\
-         accesses. Litmus tests (``Documentation/litmus/``) show what is lost:\n"
+        "What leaves out only a barrier can't be noticed on emulated CPUs, which need none. Litmus tests\n\
+         (``Documentation/litmus/``) show what is lost, but for TLBs:\n"
     )?;
     for row in rows {
         let tests: Vec<String> = row.litmus.iter().map(code).collect();
-        writeln!(out, "* {}: {}", code(&row.name), tests.join(", "))?;
+        let tests = match tests.as_slice() {
+            [] => "none".to_owned(),
+            tests => tests.join(", "),
+        };
+        writeln!(out, "* {}: {tests}", code(&row.name))?;
     }
     writeln!(out)
 }

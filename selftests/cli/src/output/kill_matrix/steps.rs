@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use guplab_mutants::{Arch, Class, Expected, Step, Steps};
+use guplab_mutants::{Arch, Class, Expected, Step, Steps, Target};
 
 use super::rst::{code, heading, title};
 use crate::output::table::Table;
@@ -80,15 +80,11 @@ fn classes(here: Expected<'_>, there: Expected<'_>) -> String {
 
 /// Steps and pairs that are of another class on another architecture.
 fn differences(out: &mut impl Write, steps: &'static Steps) -> io::Result<()> {
-    let mut table = Table::new(&["", Arch::X86.title(), Arch::Arm64.title()]);
+    let mut table = Table::new(&["step or pair", Arch::X86.title(), Arch::Arm64.title()]);
     let targets = steps.targets(Arch::X86).zip(steps.targets(Arch::Arm64));
     for (here, there) in targets.filter(|(here, there)| here.class != there.class) {
-        let [here_class, there_class] = [here, there].map(|target| (target.name, target.class));
-        table.row(vec![
-            code(here_class.0),
-            here_class.1.name().to_owned(),
-            there_class.1.name().to_owned(),
-        ]);
+        let class = |target: &Target| target.class.name().to_owned();
+        table.row(vec![code(here.name), class(&here), class(&there)]);
     }
     heading(out, "Where architectures differ", '=')?;
     write!(out, "{}", table.rst())?;
@@ -100,7 +96,7 @@ fn about(class: Class, count: usize) -> String {
         Class::Deterministic => "Steps whose absence shows every time",
         Class::Race => "Steps whose absence shows in a race",
         Class::Equivalent => "Steps whose absence changes nothing on x86-64",
-        Class::Barrier => "Steps whose absence changes nothing but the order of memory accesses",
+        Class::Barrier => "Steps that are a barrier, which emulated CPUs don't need",
     };
     format!("{what} ({count})")
 }
