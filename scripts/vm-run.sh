@@ -58,6 +58,7 @@ cp "$GUPLAB_TOP/scripts/guest-start.sh" "$busybox" "$dir/"
 cat >"$dir/task" <<TASK
 TASK=$task
 GUPLAB_TIMEOUT=$timeout
+NOW=$(date +%s)
 GUPLAB_SABOTAGE=$(quote "${GUPLAB_SABOTAGE:-}")
 GUPLAB_SEED=$(quote "${GUPLAB_SEED:-}")
 GUPLAB_COMPARISONS=$(quote "${GUPLAB_COMPARISONS:-}")
