@@ -11,6 +11,7 @@ mod forging;
 pub mod futex_across_processes;
 pub mod futex_vs_change;
 mod futexes;
+pub mod move_past_walk;
 pub mod move_vs_pinning;
 pub mod move_vs_stores;
 pub mod pin_and_look;
@@ -49,6 +50,7 @@ pub const ALL: &[Experiment] = &[
     zap_huge_vs_pinning::EXPERIMENT,
     deposited_table_vs_walk::EXPERIMENT,
     move_vs_pinning::EXPERIMENT,
+    move_past_walk::EXPERIMENT,
     move_vs_stores::EXPERIMENT,
     pmd_split_vs_pinning::EXPERIMENT,
     folio_split_vs_pinning::EXPERIMENT,

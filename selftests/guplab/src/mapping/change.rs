@@ -4,7 +4,7 @@
 //! None of them allocates or locks: they may be called in a forked child, which changes its own
 //! copy.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use libc::c_int;
 
@@ -208,6 +208,14 @@ impl Aside<'_> {
         self.place.word(self.skew + offset)
     }
 
+    /// Drops one of them with MADV_DONTNEED, and stores a word to the page that comes instead.
+    pub fn renew_page(&self, page: usize, word: u64) -> Result<()> {
+        let at = self.skew + page * page_size();
+        self.place.advise(at, page_size(), Advice::DontNeed.raw())?;
+        self.place.word(at).store(word, Ordering::SeqCst);
+        Ok(())
+    }
+
     /// Moves them back. What is at their old address is dropped.
     pub fn back(mut self) -> Result<()> {
         self.move_back()
@@ -233,7 +241,6 @@ impl Drop for Aside<'_> {
 mod tests {
     use super::*;
     use crate::mapping::Kind;
-    use std::sync::atomic::Ordering;
 
     #[test]
     fn pages_come_back_from_aside() {
@@ -244,8 +251,9 @@ mod tests {
             let aside = mapping.move_aside(7, 3).expect("moved");
             assert_eq!(aside.addr() % mapping.pmd_size(), at);
             assert_eq!(aside.word(0).load(Ordering::SeqCst), 7);
+            aside.renew_page(2, 8).expect("dropped");
             drop(aside);
-            assert_eq!(mapping.read(at), 7);
+            assert_eq!([7, 9].map(|page| mapping.read(page * page_size())), [7, 8]);
         }
     }
 
