@@ -665,9 +665,9 @@ struct guplab_stats {
  * @GUPLAB_POINT_TLB_FLUSH_MMU: mm/mmu_gather.c: a zap has gathered all that it can, and flushes and
  *	frees it before it goes on; it does so in its end, too
  * @GUPLAB_POINT_UNPIN_USER_PAGES: mm/gup.c: pages that nobody wrote to are unpinned
- * @GUPLAB_POINT_COPY_MC: copy_mc_user_highpage(): a page is copied, by collapse after it has counted
- *	references, or by a fault. It is inlined: here it is copy_mc_to_kernel() below it, or
- *	copy_user_highpage() where the architecture has no such thing
+ * @GUPLAB_POINT_COPY_MC: copy_mc_user_highpage(): a page is copied, by collapse after it has
+ *	counted references, or by a fault. It is inlined: here it is copy_mc_to_kernel() below it,
+ *	or copy_user_highpage() where the architecture has no such thing
  * @GUPLAB_POINT_NOTIFIER: the MMU notifiers of the process: entry is invalidate_range_start(),
  *	return is invalidate_range_end()
  * @GUPLAB_POINT_WALK: guplab's own walk (as all that follow): entry is when its exclusion has begun
