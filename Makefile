@@ -7,7 +7,7 @@
 export GUPLAB_VM := $(or $(VM),$(GUPLAB_VM))
 scripts := $(CURDIR)/scripts
 
-#: ARCH             x86 or arm64; a kernel of another architecture than this machine's is emulated
+#: ARCH             x86, arm64 or arm; a kernel of another architecture than this machine's is emulated
 #: KDIR             the build directory of your own kernel; otherwise one is built into the cache
 #: VM               vng (the guest sees this machine's files, the default) or initramfs (fast; the
 #:                  only one for another ARCH than this machine's)
@@ -19,8 +19,9 @@ scripts := $(CURDIR)/scripts
 #: RUSTC            rustc for kernel and module; with RUST_LIB_SRC, the source of its library
 #: BINDGEN          bindgen for kernel and module
 #: GUPLAB_CACHE     where kernels and compilers are kept (default ~/.cache/guplab)
-#: GUPLAB_CPUS      CPUs of the VM (default 4)
-#: GUPLAB_MEMORY    memory of the VM in MB (default 3072; 8192 for "make bench", where there is so
+#: GUPLAB_MACHINE   with ARCH=arm the machine that QEMU emulates: virt (the default) or vexpress-a15
+#: GUPLAB_CPUS      CPUs of the VM (default 4; 2 on vexpress-a15, which has no more)
+#: GUPLAB_MEMORY    memory of the VM in MB (default 3072, 2048 on vexpress-a15; 8192 for "make bench", where there is so
 #:                  much to spare), on two NUMA nodes
 #: GUPLAB_TIMEOUT   seconds a VM may run (default 1200)
 #: GUPLAB_ACCEL     tcg or kvm; otherwise what is found to work

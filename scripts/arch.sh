@@ -13,6 +13,7 @@ arch_of() {
 	case $1 in
 	x86_64) echo x86 ;;
 	aarch64) echo arm64 ;;
+	armv7l | armv8l) echo arm ;;
 	*) echo "$1" ;;
 	esac
 }
@@ -30,7 +31,13 @@ export GUPLAB_VM=${GUPLAB_VM:-${is_foreign:+initramfs}}
 #   arch_option      how a .config tells
 #   kernel_target    what of the kernel boots: the target of make, and where it is then
 #   qemu             and its machine and CPU; what the kernel calls its serial port in arch_console
+#   machine_numa     whether the machine can have NUMA nodes of which the kernel knows
+#   machine_cpus     how many CPUs it has by default, and at most in machine_max_cpus
+#   machine_memory   how many MB it has by default
+#   machine_dts      the source of its device tree, if QEMU makes none: see board-dtb.sh
+#   virtio_bus       where its virtio devices are: pci or mmio
 #   debian_arch rust_target gnu_triplet   how others call it
+machine_numa=yes machine_cpus=4 machine_max_cpus='' machine_memory=3072 machine_dts='' virtio_bus=pci
 case $arch in
 x86)
 	arch_fragment=x86_64 arch_option=CONFIG_X86_64
@@ -47,7 +54,28 @@ arm64)
 	arch_console="console=ttyAMA0 earlycon" arch_serial=SERIAL_AMBA_PL011_CONSOLE
 	debian_arch=arm64 gnu_triplet=aarch64-linux-gnu rust_target=aarch64-unknown-linux-gnu
 	;;
-*)
-	die "ARCH is '$arch'; it can be x86 or arm64"
+arm)
+	arch_fragment=arm arch_option=CONFIG_ARM
+	kernel_target=zImage kernel_image=arch/arm/boot/zImage
+	qemu=qemu-system-arm qemu_machine=${GUPLAB_MACHINE:-virt} emulated_cpu=cortex-a15
+	machine_numa=''
+	case $qemu_machine in
+	virt) machine_max_cpus=8 ;;
+	vexpress-a15)
+		# It has no PCI, and its device tree two CPUs. Memory begins at 2 GiB and ends at 4.
+		machine_dts=arch/arm/boot/dts/arm/vexpress-v2p-ca15-tc1
+		machine_cpus=2 machine_max_cpus=2 machine_memory=2048 virtio_bus=mmio
+		;;
+	*) die "GUPLAB_MACHINE is '$qemu_machine'; for ARCH=arm it can be virt or vexpress-a15" ;;
+	esac
+	arch_console="console=ttyAMA0" arch_serial=SERIAL_AMBA_PL011_CONSOLE
+	debian_arch=armhf gnu_triplet=arm-linux-gnueabihf rust_target=armv7-unknown-linux-gnueabihf
 	;;
+*)
+	die "ARCH is '$arch'; it can be x86, arm64 or arm"
+	;;
+esac
+case $arch:${GUPLAB_MACHINE:-} in
+*: | arm:*) ;;
+*) die "GUPLAB_MACHINE is for ARCH=arm; with ARCH=$arch QEMU's machine is $qemu_machine" ;;
 esac

@@ -65,9 +65,10 @@ open_output() {
 	echo "guplab: no virtio port for the output: it goes to the console" >/dev/kmsg
 }
 
-# 128 huge pages of 2 MiB, half on each of two nodes.
+# 128 huge pages of 2 MiB, half on each of two nodes. Without NUMA there is none.
 reserve_hugepages() {
 	set -- /sys/devices/system/node/node[0-9]*
+	[ -e "$1" ] || set -- /sys/kernel/mm
 	for node in "$@"; do
 		echo $((128 / $#)) >"$node/hugepages/hugepages-2048kB/nr_hugepages"
 	done 2>/dev/null

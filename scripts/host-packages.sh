@@ -42,6 +42,8 @@ x86) needs+='
 cmd:qemu-system-x86_64 qemu-system-x86   qemu-system-x86-core qemu-system-x86' ;;
 arm64) needs+='
 cmd:qemu-system-aarch64 qemu-system-arm  qemu-system-aarch64-core qemu-system-aarch64' ;;
+arm) needs+='
+cmd:qemu-system-arm  qemu-system-arm     qemu-system-arm-core qemu-system-arm' ;;
 esac
 # That of another architecture comes with its C library: sysroot.sh.
 [ -n "$is_foreign" ] || needs+='

@@ -23,6 +23,7 @@ options="
 RUST                 module      guplab.ko is written in Rust
 MODULES              module      guplab.ko is a module
 MMU                  module      it studies the mm
+HAVE_GUP_FAST        module      it studies fast GUP, which 32-bit ARM has with CONFIG_ARM_LPAE
 KPROBES              experiment  COLLAPSE finds the kernel function it calls with a kprobe
 MODULE_UNLOAD        vm          the tests unload the module at the end
 TRANSPARENT_HUGEPAGE experiment  huge pages and their collapse
@@ -42,8 +43,9 @@ TTY                  vm          the console, which tells a panic
 $arch_serial vm     the console, which tells a panic
 BINFMT_ELF           vm          programs
 BINFMT_SCRIPT        vm          the guest starts with a script
-PCI                  vm          QEMU shows its devices there
-VIRTIO_PCI           vm          disks, ports and folders of the guest
+PCI                  pci         QEMU shows its devices there
+VIRTIO_PCI           pci         disks, ports and folders of the guest
+VIRTIO_MMIO          mmio        disks, ports and folders of the guest
 VIRTIO_CONSOLE       vm          the port for the output
 NET_9P_VIRTIO        vm          the shared folder
 9P_FS                vm          the shared folder
@@ -62,13 +64,13 @@ while read -r option where why; do
 	line=$(printf 'CONFIG_%-21s %s' "$option" "$why")
 	case $where:$purpose in
 	module:* | vm:vm) fatal+=("$line") ;;
-	"$GUPLAB_VM:vm") fatal+=("$line") ;;
+	"$GUPLAB_VM:vm" | "$virtio_bus:vm") fatal+=("$line") ;;
 	experiment:*) notes+=("$line") ;;
 	esac
 done <<<"$options"
 
 if [ "$purpose" = vm ] && [ "$GUPLAB_VM" = initramfs ]; then
-	for option in NET_9P_VIRTIO 9P_FS VIRTIO_PCI VIRTIO_CONSOLE; do
+	for option in NET_9P_VIRTIO 9P_FS "VIRTIO_${virtio_bus^^}" VIRTIO_CONSOLE; do
 		! grep -qx "CONFIG_$option=m" "$kdir/.config" ||
 			fatal+=("CONFIG_$option=y: with VM=initramfs it can't be a module")
 	done

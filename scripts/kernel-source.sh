@@ -5,7 +5,8 @@
 # Prints the path of the source tree.
 #
 # The newest 7.2.x to be had is taken, then 7.3.x. The choice (package, version, SHA256) is
-# recorded in the cache and used again until 'make update-kernel'.
+# recorded in the cache and used again until 'make update-kernel'. With --boards the device trees of
+# ARM's own boards are there, too.
 set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
@@ -37,7 +38,11 @@ entry=src/$version
 if ! is_cached "$entry"; then
 	lock_cache "$entry"
 fi
-if ! is_cached "$entry"; then
+# unpack DIR [OPTION...]: the source, into DIR/linux. What no kernel of ours can compile stays packed:
+# 1.8 GB become 0.9 GB.
+unpack() {
+	local dir=$1
+	shift
 	say "kernel source: $package $version"
 	need_space 3000 "unpacking the kernel source"
 	archive_update
@@ -46,16 +51,24 @@ if ! is_cached "$entry"; then
 		die "$package $version with SHA256 $sum has left the archive" \
 			"run the command again to take the version that replaced it"
 	}
-	dir=$(new_entry "$entry")
 	archive_unpack "$package" "$version" "$dir/deb"
-	mkdir "$dir/linux"
-	# What no kernel of ours can compile stays packed: 1.8 GB become 0.9 GB.
+	mkdir -p "$dir/linux"
 	tar -C "$dir/linux" --strip-components=1 \
 		--exclude-from="$(dirname "$0")/kernel-source.exclude" \
-		-xf "$dir/deb/usr/src/$package.tar.xz" ||
+		-xf "$dir/deb/usr/src/$package.tar.xz" "$@" ||
 		die "unpacking the kernel source failed"
 	rm -rf "$dir/deb"
+}
+if ! is_cached "$entry"; then
+	dir=$(new_entry "$entry")
+	unpack "$dir"
 	printf 'package %s\nversion %s\nsha256 %s\n' "$package" "$version" "$sum" |
 		keep_entry "$entry"
+fi
+# What was unpacked before there was ARCH=arm lacks them.
+boards=arch/arm/boot/dts/arm
+if [ "${1:-}" = --boards ] && ! compgen -G "$GUPLAB_CACHE/$entry/linux/$boards/*.dts" >/dev/null; then
+	lock_cache "$entry"
+	unpack "$GUPLAB_CACHE/$entry" --wildcards "*/$boards/*"
 fi
 printf '%s\n' "$GUPLAB_CACHE/$entry/linux"

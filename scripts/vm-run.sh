@@ -21,13 +21,15 @@ set -eu -o pipefail
 . "$(dirname "$0")/arch.sh"
 
 vm=$GUPLAB_VM
-cpus=${GUPLAB_CPUS:-4}
-memory=${GUPLAB_MEMORY:-3072}
+cpus=${GUPLAB_CPUS:-$machine_cpus}
+memory=${GUPLAB_MEMORY:-$machine_memory}
 timeout=${GUPLAB_TIMEOUT:-1200}
 
 case $cpus$memory$timeout in
 *[!0-9]* | 0*) die "GUPLAB_CPUS, GUPLAB_MEMORY (in MB) and GUPLAB_TIMEOUT (in seconds) are whole numbers" ;;
 esac
+[ "$cpus" -le "${machine_max_cpus:-$cpus}" ] ||
+	die "GUPLAB_CPUS is $cpus; QEMU's machine $qemu_machine has at most $machine_max_cpus"
 case $vm in
 vng | initramfs) ;;
 *) die "VM is '$vm'; it can be vng or initramfs" ;;
@@ -69,7 +71,7 @@ TASK
 options=(oops=panic panic=-1 loglevel=7 log_buf_len=4M kunit.enable=1 kunit.autorun=1)
 options+=(hung_task_panic=1 transparent_hugepage=madvise)
 # Hints are made only where balancing is on, and switching it on in the guest patches hot code.
-options+=(numa_balancing=enable)
+[ -z "$machine_numa" ] || options+=(numa_balancing=enable)
 # Recording command names switches tracepoints in the scheduler on and off with the first and the last
 # trace event. TCG now and then runs a breakpoint of that patching which is no longer there, and the
 # kernel oopses with "int3". Without it traces show pids only.
@@ -79,24 +81,26 @@ options+=(numa_balancing=enable)
 cpu=$emulated_cpu
 [ "$accel" != kvm ] || cpu=host
 # Two nodes, each a socket of its own: the kernel warns where CPUs of two nodes share a cache.
-if [ "$((cpus % 2))" -eq 0 ]; then
+if [ -n "$machine_numa" ] && [ "$((cpus % 2))" -eq 0 ]; then
 	nodes=("0-$((cpus / 2 - 1))" "$((cpus / 2))-$((cpus - 1))")
 else
 	nodes=("0-$((cpus - 1))")
 fi
 smp=$cpus,sockets=${#nodes[@]},cores=$((cpus / ${#nodes[@]})),threads=1
 node_memory=$((memory / ${#nodes[@]}))M
+bus_device=$virtio_bus
+[ "$virtio_bus" != mmio ] || bus_device=device
 # Standard output is a pipe here, which QEMU opens a second time: never a file, which it would
 # truncate.
 # shellcheck disable=SC2054  # the commas are QEMU's
 devices=(
 	-fsdev "local,id=guplabshare,path=${dir//,/,,},security_model=none,multidevs=remap"
-	-device virtio-9p-pci,fsdev=guplabshare,mount_tag=guplab
+	-device "virtio-9p-$bus_device,fsdev=guplabshare,mount_tag=guplab"
 )
 # shellcheck disable=SC2054
 [ "$task" = shell ] || devices+=(
 	-chardev file,id=guplab,path=/proc/self/fd/1
-	-device virtio-serial-pci,id=guplabserial
+	-device "virtio-serial-$bus_device,id=guplabserial"
 	-device virtserialport,bus=guplabserial.0,chardev=guplab,name=guplab.out
 )
 
@@ -142,6 +146,8 @@ initramfs_command() {
 	rm -rf "$root"
 	command=("$qemu" -machine "$qemu_machine,accel=$accel" -smp "$smp" -m "${memory}M"
 		-cpu "$cpu" -nodefaults -no-user-config -nic none -display none -no-reboot)
+	[ -z "$machine_dts" ] || command+=(-dtb "$("$GUPLAB_TOP/scripts/board-dtb.sh" "$kdir")")
+	[ -n "$machine_numa" ] || nodes=()
 	for n in "${!nodes[@]}"; do
 		command+=(-object "memory-backend-ram,id=node$n,size=$node_memory"
 			-numa "node,nodeid=$n,memdev=node$n,cpus=${nodes[n]}")
