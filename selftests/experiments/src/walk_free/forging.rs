@@ -44,7 +44,7 @@ impl Forged {
         let unused = canary << 12 | BITS.entry;
         match self {
             Forged::Canary => unused | BITS.used,
-            Forged::Nowhere => 1 << 45 | BITS.entry | BITS.used,
+            Forged::Nowhere => BITS.nowhere | BITS.entry | BITS.used,
             Forged::Unused => unused,
             Forged::Poison => BITS.poison.unwrap_or(unused),
         }
@@ -60,6 +60,8 @@ struct Bits {
     /// A PTE marker: a swap entry of the last type, 31, with PTE_MARKER_POISONED for its offset. A
     /// fault takes it as it is, and doesn't look at the page table again (handle_pte_marker()).
     poison: Option<u64>,
+    /// An address behind all memory.
+    nowhere: u64,
 }
 
 const BITS: Bits = if cfg!(target_arch = "x86_64") {
@@ -67,6 +69,7 @@ const BITS: Bits = if cfg!(target_arch = "x86_64") {
         entry: 0x7,
         used: 0x60,
         poison: Some(31 << 59 | !2 << 14 >> 5),
+        nowhere: 1 << 45,
     }
 } else if cfg!(target_arch = "aarch64") {
     Bits {
@@ -75,6 +78,17 @@ const BITS: Bits = if cfg!(target_arch = "x86_64") {
         // PTE_AF, PTE_DIRTY
         used: 1 << 10 | 1 << 55,
         poison: Some(31 << 6 | 2 << 12),
+        nowhere: 1 << 45,
+    }
+} else if cfg!(target_arch = "arm") {
+    Bits {
+        // Of LPAE: L_PTE_PRESENT, L_PTE_MT_WRITEALLOC, L_PTE_USER, L_PTE_SHARED, PTE_EXT_NG, L_PTE_XN
+        entry: 0x3 | 7 << 2 | 1 << 6 | 3 << 8 | 1 << 11 | 1 << 54,
+        // L_PTE_YOUNG, L_PTE_DIRTY
+        used: 1 << 10 | 1 << 55,
+        poison: Some(31 << 2 | 2 << 8),
+        // The last that has an address.
+        nowhere: 1 << 39,
     }
 } else {
     // A word that nobody else writes.
@@ -82,6 +96,7 @@ const BITS: Bits = if cfg!(target_arch = "x86_64") {
         entry: 0x7,
         used: 0x60,
         poison: None,
+        nowhere: 1 << 45,
     }
 };
 

@@ -85,7 +85,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let peer = {
         let (mapping, shared) = (&mapping, &shared);
         let sleep = move |arg: u64| {
-            let (offset, value) = (arg as usize >> 32, arg as u32);
+            let (offset, value) = ((arg >> 32) as usize, arg as u32);
             let word = word(mapping, offset);
             // It has the page mapped, too, as far as this is possible now.
             word.load(Ordering::SeqCst);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Children made by other calls than fork().
 
-use libc::{c_int, c_void};
+use libc::{c_int, c_long, c_void};
+use linux_raw_sys::general::clone_args;
 use rustix::process::Pid;
 
 use super::{Child, Ended, ExitOnUnwind, exit_child};
@@ -12,7 +13,7 @@ fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::AGAIN)
 }
 
-fn child(pid: i64) -> Result<Child> {
+fn child(pid: c_long) -> Result<Child> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     Ok(Child {
         pid: pid.ok_or(Errno::SRCH)?,
@@ -24,12 +25,12 @@ fn child(pid: i64) -> Result<Child> {
 /// gets to know.
 pub fn clone3_child(body: impl FnOnce() -> i32) -> Result<Child> {
     // SAFETY: Zero is a valid value of every field: no flag, and the caller's stack.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    let mut args: clone_args = unsafe { std::mem::zeroed() };
     args.exit_signal = libc::SIGCHLD as u64;
     let args = std::ptr::from_mut(&mut args);
     // SAFETY: The child has a copy of all memory, so it can go on with its copy of this stack. It
     // runs `body` only, which keeps to what may be done after fork, and never returns from here.
-    match unsafe { libc::syscall(libc::SYS_clone3, args, size_of::<libc::clone_args>()) } {
+    match unsafe { libc::syscall(libc::SYS_clone3, args, size_of::<clone_args>()) } {
         0 => {
             let _guard = ExitOnUnwind;
             exit_child(body())

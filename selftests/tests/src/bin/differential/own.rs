@@ -17,9 +17,9 @@ fn mappings() -> Result<Vec<Window>, Not> {
         let (start, end) = line.split(' ').next()?.split_once('-')?;
         let (addr, end) = (parse(start)?, parse(end)?);
         let nr_pages = (end - addr) / page_size();
-        // The vsyscall page is the kernel's.
+        // The vsyscall page, or that of the vectors, is the kernel's.
         let usable = addr > BEYOND * page_size()
-            && addr < 1 << 62
+            && addr < usize::MAX / 4 * 3
             && nr_pages + 2 * BEYOND <= sys::GUPLAB_MAX_PAGES as usize;
         usable.then_some(Window { addr, nr_pages })
     });
