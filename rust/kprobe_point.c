@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/errno.h>
+#include <linux/irqflags.h>
 #include <linux/kprobes.h>
+#include <linux/preempt.h>
 #include <linux/ptrace.h>
 #include <linux/string.h>
 
@@ -15,15 +17,42 @@
 #ifdef CONFIG_KRETPROBES
 static struct kretprobe probes[GUPLAB_NR_POINTS];
 
+/*
+ * A kprobe that is not one of ftrace's is a breakpoint, or a jump in the place of one, and has
+ * interrupts off: a task that is delayed there would answer no IPI, and be protected from what it
+ * is to meet. Where the exception is not like an NMI, they are what they were for the function.
+ * The probe is this CPU's, so preemption is off; what an interrupt runs into meanwhile is missed,
+ * as it is with ftrace.
+ */
+static bool has_irqs_on(struct pt_regs *regs)
+{
+#ifdef CONFIG_ARM
+	return irqs_disabled() && interrupts_enabled(regs);
+#else
+	return false;
+#endif
+}
+
 static int entered(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	unsigned int point = get_kretprobe(ri) - probes;
+	bool irqs_on = has_irqs_on(regs);
 	unsigned long args[GUPLAB_POINT_ARGS];
 	unsigned int i;
+	bool inside;
 
 	for (i = 0; i < GUPLAB_POINT_ARGS; i++)
 		args[i] = regs_get_kernel_argument(regs, i);
-	return !guplab_point_entered(point, args, (u32 *)ri->data);
+	if (irqs_on) {
+		preempt_disable();
+		local_irq_enable();
+	}
+	inside = guplab_point_entered(point, args, (u32 *)ri->data);
+	if (irqs_on) {
+		local_irq_disable();
+		preempt_enable();
+	}
+	return !inside;
 }
 
 NOKPROBE_SYMBOL(entered);
