@@ -148,10 +148,7 @@ impl Leaf {
         if pmd.leaf() {
             return Self::from_pmd(pmd, addr);
         }
-        match pmdp.down(pmd, addr) {
-            Some(ptep) => Self::from_pte(ptep.read()),
-            None => Self::nonpresent(level, pmd.value()),
-        }
+        Self::from_pte(pmdp.down(pmd, addr).first().read())
     }
 
     fn from_pud(pud: Pud, addr: usize) -> Self {

@@ -37,8 +37,9 @@ use kernel::{
 ///
 /// `ptr` was derived from an entry that was read during `'w`, for an address below the limit of
 /// user addresses, or points behind the last entry that may be read. Tables lie in the kernel's
-/// direct map, so that a read never faults; `'w` is what keeps them from being used for anything
-/// else. Where a level is folded, `ptr` points to the value of the level above.
+/// direct map, or are mapped by a [`PteTable`], so that a read never faults; `'w` is what keeps them
+/// from being used for anything else. Where a level is folded, `ptr` points to the value of the level
+/// above.
 pub(crate) struct At<'w, E> {
     ptr: *mut E,
     _tables: PhantomData<&'w E>,
@@ -220,13 +221,35 @@ impl<'w> At<'w, pmd_t> {
         Pmd(unsafe { bindings::guplab_pmdp_get_lockless(self.ptr) })
     }
 
-    /// Returns the place below `pmd`, which was read here and points to a table. None where tables
-    /// of PTEs can't be reached so (CONFIG_HIGHPTE).
+    /// Returns the table below `pmd`, which was read here and points to one.
     #[inline(always)]
-    pub(crate) fn down(self, pmd: Pmd, addr: usize) -> Option<At<'w, pte_t>> {
-        // SAFETY: `pmd` points to a table.
-        let ptr = unsafe { bindings::guplab_pte_offset(pmd.value(), addr) };
-        (!ptr.is_null()).then(|| At::new(ptr))
+    pub(crate) fn down(self, pmd: Pmd, addr: usize) -> PteTable<'w> {
+        // SAFETY: `pmd` points to a table. `PteTable` unmaps it.
+        PteTable(At::new(unsafe {
+            bindings::guplab_pte_map(pmd.value(), addr)
+        }))
+    }
+}
+
+/// A table of PTEs. With `CONFIG_HIGHPTE` it may lie outside of the kernel's direct map, and is mapped
+/// as long as this lives.
+pub(crate) struct PteTable<'w>(At<'w, pte_t>);
+
+impl PteTable<'_> {
+    /// Returns the place for the address that it was looked up for.
+    #[inline(always)]
+    pub(crate) fn first(&self) -> At<'_, pte_t> {
+        self.0
+    }
+}
+
+impl Drop for PteTable<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if cfg!(CONFIG_HIGHPTE) {
+            // SAFETY: `At::down()` has mapped it, and what was mapped later is unmapped.
+            unsafe { bindings::guplab_pte_unmap(self.0.ptr) };
+        }
     }
 }
 

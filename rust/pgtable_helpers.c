@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/userfaultfd_k.h>
@@ -87,7 +88,7 @@ GUPLAB_INLINE bool guplab_pud_write(u64 pud)
 	return pud_write(__pud(pud));
 }
 
-/* Not every architecture has pud_dirty(); hugetlb reads the entries of all its sizes as PTEs. */
+/* Not every architecture has these two of PUDs; hugetlb reads entries of all sizes as PTEs. */
 GUPLAB_INLINE bool guplab_pud_dirty(u64 pud)
 {
 	return pte_dirty(__pte(pud));
@@ -95,7 +96,7 @@ GUPLAB_INLINE bool guplab_pud_dirty(u64 pud)
 
 GUPLAB_INLINE bool guplab_pud_young(u64 pud)
 {
-	return pud_young(__pud(pud));
+	return pte_young(__pte(pud));
 }
 
 GUPLAB_INLINE bool guplab_pud_none(u64 pud)
@@ -183,12 +184,26 @@ GUPLAB_INLINE bool guplab_pmd_access_permitted(u64 pmd, bool write)
 	return pmd_access_permitted(__pmd(pmd), write);
 }
 
-/* NULL where page tables are in highmem: those would have to be mapped first. */
-GUPLAB_INLINE pte_t *guplab_pte_offset(u64 pmd, unsigned long addr)
+/*
+ * pte_offset_map() and pte_unmap() without their RCU, and without a look at what the entry points
+ * to: that is the caller's.
+ */
+GUPLAB_INLINE pte_t *guplab_pte_map(u64 pmd, unsigned long addr)
 {
 	pmd_t entry = __pmd(pmd);
 
-	return IS_ENABLED(CONFIG_HIGHPTE) ? NULL : pte_offset_kernel(&entry, addr);
+#ifdef CONFIG_HIGHPTE
+	return (pte_t *)kmap_local_page(pmd_page(entry)) + pte_index(addr);
+#else
+	return pte_offset_kernel(&entry, addr);
+#endif
+}
+
+GUPLAB_INLINE void guplab_pte_unmap(pte_t *ptep)
+{
+#ifdef CONFIG_HIGHPTE
+	kunmap_local(ptep);
+#endif
 }
 
 GUPLAB_INLINE u64 guplab_ptep_get_lockless(pte_t *ptep)

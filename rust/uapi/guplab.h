@@ -931,8 +931,7 @@ enum guplab_step {
  * @GUPLAB_STOP_PROTNONE: PROT_NONE or a NUMA hint.
  * @GUPLAB_STOP_PERMISSION: The entry doesn't permit the access.
  * @GUPLAB_STOP_SPECIAL: The entry is special: there is no struct page that could be pinned.
- * @GUPLAB_STOP_NO_PAGE: There is no struct page behind the page frame, or the page table can't be
- *	reached from here (CONFIG_HIGHPTE).
+ * @GUPLAB_STOP_NO_PAGE: There is no struct page behind the page frame.
  * @GUPLAB_STOP_P2PDMA: The page is memory of a PCI device.
  * @GUPLAB_STOP_FOLIO_GONE: The folio had no reference any more, and was about to be freed.
  * @GUPLAB_STOP_PLACEMENT: The folio may not stay where it is for a long-term pin.

@@ -145,9 +145,8 @@ impl Task<'_, Stock<false, false>> {
             return self.look_at_leaf(pmd, addr, pages);
         }
         let level = uapi::GUPLAB_LEVEL_PTE;
-        let Some(ptep) = pmdp.down(pmd, addr) else {
-            return stop(uapi::GUPLAB_STOP_NO_PAGE, level);
-        };
+        let table = pmdp.down(pmd, addr);
+        let ptep = table.first();
         let pte = ptep.read();
         let page = page_of_pte(pte, self.want, self.steps)?;
         let grabbed = self.reference(page, Refs::UpTo(pages), level)?;

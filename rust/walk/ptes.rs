@@ -130,9 +130,8 @@ impl<S: Steps> Walk<'_, S> {
         end: usize,
     ) -> Walked {
         let task = self.task;
-        let Some(mut ptep) = pmdp.down(pmd, addr) else {
-            return stop(uapi::GUPLAB_STOP_NO_PAGE, LEVEL);
-        };
+        let table = pmdp.down(pmd, addr);
+        let mut ptep = table.first();
         while addr != end {
             let pte = ptep.read();
             task.trace(LEVEL, addr, pte.value());
