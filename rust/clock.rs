@@ -2,6 +2,8 @@
 
 //! Time stamps that userspace can compare with its own.
 
+use crate::bindings;
+
 /// Returns the same time where nothing may be waited for, as in a probe: it can be off by a tick's
 /// worth of clock adjustment.
 #[inline]
@@ -17,4 +19,11 @@ pub(crate) fn now() -> u64 {
     let now = unsafe { kernel::bindings::ktime_get() };
     // CAST: Monotonic time is not negative.
     now as u64
+}
+
+/// Returns nanoseconds as whole microseconds.
+pub(crate) fn micros(ns: u64) -> u64 {
+    // CAST: No time is that long.
+    // SAFETY: It calculates.
+    unsafe { bindings::guplab_ktime_to_us(ns as i64) as u64 }
 }

@@ -5,6 +5,7 @@
 #include <linux/huge_mm.h>
 #include <linux/hugetlb.h>
 #include <linux/irqflags.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
@@ -17,6 +18,11 @@ MODULE_INFO(test, "Y");
 struct module *guplab_this_module(void)
 {
 	return THIS_MODULE;
+}
+
+s64 guplab_ktime_to_us(s64 kt)
+{
+	return ktime_to_us(kt);
 }
 
 bool guplab_fatal_signal_pending(void)

@@ -54,6 +54,7 @@ void guplab_point_left(unsigned int point, const u32 *ids);
 struct module *guplab_this_module(void);
 
 /* Tasks and time. */
+s64 guplab_ktime_to_us(s64 kt);
 bool guplab_fatal_signal_pending(void);
 bool guplab_in_task(void);
 bool guplab_irqs_disabled(void);

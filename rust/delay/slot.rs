@@ -97,11 +97,11 @@ fn relax() {
     unsafe { bindings::guplab_cpu_relax() };
 }
 
-/// A number from 0 up to `limit`, different every time.
+/// A number from 0 up to `limit`, which is below 2^32; different every time.
 fn random(now: u64, limit: u64) -> u64 {
-    let mut x = now.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    x ^= x >> 32;
-    x % (limit + 1)
+    // The upper half is the better one. Not every machine divides 64 bits.
+    let x = now.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (x * (limit + 1)) >> 32
 }
 
 /// The slots in which a point is armed.

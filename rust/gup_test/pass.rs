@@ -37,8 +37,6 @@ use kernel::{
 /// Signals are looked at after about so many pages.
 const PAGES_BETWEEN_LOOKS: usize = 1 << 14;
 
-const NS_PER_USEC: u64 = 1000;
-
 /// Allocates empty slots. More than kvcalloc() takes without a warning are too many.
 pub(super) fn slots(nr_pages: usize) -> Result<KVVec<Slot>> {
     // CAST: A positive constant.
@@ -100,8 +98,8 @@ pub(super) fn run(
     let put_ns = clock::now() - put_start_ns;
     drop(locked);
 
-    request.get_delta_usec = (got_ns - start_ns) / NS_PER_USEC;
-    request.put_delta_usec = put_ns / NS_PER_USEC;
+    request.get_delta_usec = clock::micros(got_ns - start_ns);
+    request.put_delta_usec = clock::micros(put_ns);
     account.count(|c| &c.pin_calls, calls as u64);
     account.count(|c| &c.pin_pages, pages as u64);
     account.count(|c| &c.unpin_pages, pages as u64);
