@@ -18,13 +18,7 @@ use crate::{
     },
     uapi, //
 };
-use kernel::{
-    bindings::{
-        pmd_t,
-        pud_t, //
-    },
-    mm::MmWithUser, //
-};
+use kernel::mm::MmWithUser;
 
 /// The entry that maps an address, or the one at which the walk ended.
 #[derive(Clone, Copy)]
@@ -125,7 +119,7 @@ impl Leaf {
             .unwrap_or(Self::empty(uapi::GUPLAB_LEVEL_TOP))
     }
 
-    fn walk_pud(pudp: At<'_, pud_t>, addr: usize) -> Self {
+    fn walk_pud(pudp: At<'_, Pud>, addr: usize) -> Self {
         let mut pud = pudp.read();
         if !pud.present() {
             return Self::empty(uapi::GUPLAB_LEVEL_PUD);
@@ -136,7 +130,7 @@ impl Leaf {
         Self::walk_pmd(pudp.down(&mut pud, addr), addr)
     }
 
-    fn walk_pmd(pmdp: At<'_, pmd_t>, addr: usize) -> Self {
+    fn walk_pmd(pmdp: At<'_, Pmd>, addr: usize) -> Self {
         let level = uapi::GUPLAB_LEVEL_PMD;
         let pmd = pmdp.read();
         if pmd.none() {

@@ -40,22 +40,40 @@ use kernel::{
 /// direct map, or are mapped by a [`PteTable`], so that a read never faults; `'w` is what keeps them
 /// from being used for anything else. Where a level is folded, `ptr` points to the value of the level
 /// above.
-pub(crate) struct At<'w, E> {
-    ptr: *mut E,
+pub(crate) struct At<'w, E: Entry> {
+    ptr: *mut E::Raw,
     _tables: PhantomData<&'w E>,
 }
 
-impl<E> Clone for At<'_, E> {
+/// An entry of some level. The kernel's types for the levels may be one and the same.
+pub(crate) trait Entry {
+    /// The kernel's type.
+    type Raw;
+}
+
+impl Entry for Pud {
+    type Raw = pud_t;
+}
+
+impl Entry for Pmd {
+    type Raw = pmd_t;
+}
+
+impl Entry for Pte {
+    type Raw = pte_t;
+}
+
+impl<E: Entry> Clone for At<'_, E> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<E> Copy for At<'_, E> {}
+impl<E: Entry> Copy for At<'_, E> {}
 
-impl<E> At<'_, E> {
+impl<E: Entry> At<'_, E> {
     #[inline(always)]
-    fn new(ptr: *mut E) -> Self {
+    fn new(ptr: *mut E::Raw) -> Self {
         // INVARIANT: Each caller has got it from the kernel's `*_offset()`.
         Self {
             ptr,
@@ -130,7 +148,7 @@ pub(crate) fn at_pud<R>(
     mm: &MmWithUser,
     addr: usize,
     _kept: &impl KeepsTables,
-    then: impl FnOnce(At<'_, pud_t>) -> R,
+    then: impl FnOnce(At<'_, Pud>) -> R,
 ) -> Option<R> {
     // SAFETY: The mm has users, so it has a top-level table.
     let pgdp = unsafe { bindings::guplab_pgd_offset(mm.as_raw(), addr) };
@@ -153,7 +171,7 @@ pub(crate) fn at_pud<R>(
     Some(then(At::new(pudp)))
 }
 
-impl<'w> At<'w, pud_t> {
+impl<'w> At<'w, Pud> {
     /// Reads the entry.
     #[inline(always)]
     pub(crate) fn read(self) -> Pud {
@@ -163,7 +181,7 @@ impl<'w> At<'w, pud_t> {
 
     /// Returns the place below `pud`, which was read here and points to a table.
     #[inline(always)]
-    pub(crate) fn down<'e>(self, pud: &'e mut Pud, addr: usize) -> At<'e, pmd_t>
+    pub(crate) fn down<'e>(self, pud: &'e mut Pud, addr: usize) -> At<'e, Pmd>
     where
         'w: 'e,
     {
@@ -213,7 +231,7 @@ impl Pud {
     }
 }
 
-impl<'w> At<'w, pmd_t> {
+impl<'w> At<'w, Pmd> {
     /// Reads the entry.
     #[inline(always)]
     pub(crate) fn read(self) -> Pmd {
@@ -233,12 +251,12 @@ impl<'w> At<'w, pmd_t> {
 
 /// A table of PTEs. With `CONFIG_HIGHPTE` it may lie outside of the kernel's direct map, and is mapped
 /// as long as this lives.
-pub(crate) struct PteTable<'w>(At<'w, pte_t>);
+pub(crate) struct PteTable<'w>(At<'w, Pte>);
 
 impl PteTable<'_> {
     /// Returns the place for the address that it was looked up for.
     #[inline(always)]
-    pub(crate) fn first(&self) -> At<'_, pte_t> {
+    pub(crate) fn first(&self) -> At<'_, Pte> {
         self.0
     }
 }
@@ -299,7 +317,7 @@ impl Pmd {
     }
 }
 
-impl At<'_, pte_t> {
+impl At<'_, Pte> {
     /// Reads the entry.
     #[inline(always)]
     pub(crate) fn read(self) -> Pte {

@@ -39,7 +39,9 @@ use crate::{
         at_pud,
         pmd_addr_end,
         pud_addr_end,
-        At, //
+        At,
+        Pmd,
+        Pud, //
     },
     range::UserRange,
     uapi::{
@@ -49,11 +51,7 @@ use crate::{
     }, //
 };
 use kernel::{
-    bindings::{
-        page,
-        pmd_t,
-        pud_t, //
-    },
+    bindings::page,
     mm::MmWithUser,
     prelude::*, //
 };
@@ -123,7 +121,7 @@ impl Explain {
 
 /// As the functions of the same names in `levels.rs` and `ptes.rs`, with nothing taken.
 impl Task<'_, Stock<false, false>> {
-    fn look_at_pud(self, pudp: At<'_, pud_t>, addr: usize) -> Walked<usize> {
+    fn look_at_pud(self, pudp: At<'_, Pud>, addr: usize) -> Walked<usize> {
         let mut pud = pudp.read();
         if !pud.present() {
             return stop(absence(pud.none()), uapi::GUPLAB_LEVEL_PUD);
@@ -135,7 +133,7 @@ impl Task<'_, Stock<false, false>> {
         self.look_at_pmd(pudp.down(&mut pud, addr), addr)
     }
 
-    fn look_at_pmd(self, pmdp: At<'_, pmd_t>, addr: usize) -> Walked<usize> {
+    fn look_at_pmd(self, pmdp: At<'_, Pmd>, addr: usize) -> Walked<usize> {
         let pmd = pmdp.read();
         if !pmd.present() {
             return stop(absence(pmd.none()), uapi::GUPLAB_LEVEL_PMD);

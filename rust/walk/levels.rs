@@ -34,11 +34,7 @@ use crate::{
     uapi, //
 };
 use kernel::{
-    bindings::{
-        page,
-        pmd_t,
-        pud_t, //
-    },
+    bindings::page,
     page::PAGE_SHIFT, //
 };
 
@@ -148,7 +144,7 @@ impl<S: Steps> Walk<'_, S> {
     }
 
     #[inline(always)]
-    fn pud(&mut self, pudp: At<'_, pud_t>, addr: usize, end: usize) -> Walked<usize> {
+    fn pud(&mut self, pudp: At<'_, Pud>, addr: usize, end: usize) -> Walked<usize> {
         let mut pud = pudp.read();
         self.task.trace(uapi::GUPLAB_LEVEL_PUD, addr, pud.value());
         if !pud.present() {
@@ -166,7 +162,7 @@ impl<S: Steps> Walk<'_, S> {
     }
 
     #[inline(always)]
-    fn pmd(&mut self, pmdp: At<'_, pmd_t>, addr: usize, end: usize) -> Walked<usize> {
+    fn pmd(&mut self, pmdp: At<'_, Pmd>, addr: usize, end: usize) -> Walked<usize> {
         let task = self.task;
         let next = task.next(pmd_addr_end, addr, end);
         let pmd = pmdp.read();
@@ -223,7 +219,7 @@ impl<S: Steps> Task<'_, S> {
     #[inline(never)]
     fn take_pud_leaf(
         self,
-        pudp: At<'_, pud_t>,
+        pudp: At<'_, Pud>,
         pud: Pud,
         addr: usize,
         pages: usize,

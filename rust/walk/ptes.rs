@@ -67,11 +67,7 @@ use crate::{
     uapi, //
 };
 use kernel::{
-    bindings::{
-        page,
-        pmd_t,
-        pte_t, //
-    },
+    bindings::page,
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
@@ -117,14 +113,14 @@ fn refusal(pte: Pte) -> u32 {
 }
 
 /// A PMD and a PTE below it, with their places.
-type Entries<'w> = ((At<'w, pmd_t>, Pmd), (At<'w, pte_t>, Pte));
+type Entries<'w> = ((At<'w, Pmd>, Pmd), (At<'w, Pte>, Pte));
 
 impl<S: Steps> Walk<'_, S> {
     /// Takes what the PTEs below `pmd`, which was read at `pmdp`, map from `addr` to `end`.
     #[inline(always)]
     pub(super) fn ptes(
         &mut self,
-        pmdp: At<'_, pmd_t>,
+        pmdp: At<'_, Pmd>,
         pmd: Pmd,
         mut addr: usize,
         end: usize,
@@ -208,13 +204,13 @@ impl<S: Steps> Task<'_, S> {
 
 /// Returns whether the entry at `ptep` maps what comes behind what `pte` maps.
 #[inline(always)]
-fn follows(pte: Pte, ptep: At<'_, pte_t>) -> bool {
+fn follows(pte: Pte, ptep: At<'_, Pte>) -> bool {
     ptep.read().untouched() == pte.untouched().next_pfn()
 }
 
 /// Returns how many entries from `ptep` on, of `most`, map page after page as `pte` maps the first.
 #[inline(always)]
-pub(super) fn length_of_run(ptep: At<'_, pte_t>, pte: Pte, most: usize) -> usize {
+pub(super) fn length_of_run(ptep: At<'_, Pte>, pte: Pte, most: usize) -> usize {
     let mut expected = pte.untouched();
     for index in 0..most {
         if ptep.plus(index).read().untouched() != expected {
