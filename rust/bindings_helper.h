@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What bindgen reads to make bindings_generated.rs. */
 #include <linux/mm.h>
-#include <linux/mmu_notifier.h>
 #include <uapi/linux/mman.h>
 
 #include "helpers.h"

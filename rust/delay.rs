@@ -73,7 +73,7 @@ struct Armed {
     config: Config,
     // For comparison, so that no other address space can take its place.
     _mm: ARef<Mm>,
-    notifier: Option<Pin<KBox<Watch>>>,
+    notifier: Option<Watch>,
 }
 
 /// Everything that is armed, and how often each slot was used.

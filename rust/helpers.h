@@ -7,6 +7,7 @@
 #define _GUPLAB_HELPERS_H
 
 #include <linux/mm_types.h>
+#include <linux/pgtable.h>
 #include <linux/types.h>
 
 /*
@@ -49,6 +50,16 @@ unsigned long guplab_missed_by_kprobe(unsigned int point);
  */
 bool guplab_point_entered(unsigned int point, const unsigned long *args, u32 *ids);
 void guplab_point_left(unsigned int point, const u32 *ids);
+
+/*
+ * MMU notifiers: notifier.c. For each range that the kernel changes there it calls the other two,
+ * which are written in Rust.
+ */
+void *guplab_mmu_notifier_register(struct mm_struct *mm, size_t slot);
+void guplab_mmu_notifier_unregister(void *subscription);
+void guplab_range_started(size_t slot, struct mm_struct *mm, unsigned long start,
+			  unsigned long end);
+void guplab_range_ended(size_t slot, struct mm_struct *mm, unsigned long start, unsigned long end);
 
 /* What has a different name in every other version of the kernel crate. */
 struct module *guplab_this_module(void);

@@ -4,130 +4,74 @@
 
 use super::{
     point::Call,
-    slot::{
-        Slot,
-        TABLE, //
-    }, //
+    slot::TABLE, //
 };
+use crate::bindings;
+use core::ptr::NonNull;
 use kernel::{
-    bindings::{
-        self,
-        mmu_notifier,
-        mmu_notifier_ops,
-        mmu_notifier_range, //
+    bindings::mm_struct,
+    error::from_err_ptr,
+    ffi::{
+        c_ulong,
+        c_void, //
     },
-    error::to_result,
-    ffi::c_int,
     mm::MmWithUser,
     prelude::*,
-    sync::rcu,
-    types::Opaque, //
+    sync::rcu, //
 };
 
 /// A subscription to the MMU notifiers of one address space, for one armed point.
 ///
 /// # Invariants
 ///
-/// `notifier` is registered; the address space outlives it, as the registration refers to it.
-/// `slot` is the number of a slot.
-#[pin_data(PinnedDrop)]
-#[repr(C)]
-pub(super) struct Watch {
-    // First, so that the kernel's pointer to it is one to the whole.
-    #[pin]
-    notifier: Opaque<mmu_notifier>,
-    slot: usize,
-}
+/// It is what `guplab_mmu_notifier_register()` has returned, for the number of a slot.
+pub(super) struct Watch(NonNull<c_void>);
 
 // SAFETY: A subscription may be ended by any thread.
 unsafe impl Send for Watch {}
 // SAFETY: There are no `&self` methods.
 unsafe impl Sync for Watch {}
 
-static OPS: mmu_notifier_ops = mmu_notifier_ops {
-    invalidate_range_start: Some(start),
-    invalidate_range_end: Some(end),
-    // SAFETY: Every other operation is optional, and none is given as a null pointer.
-    ..unsafe { core::mem::zeroed() }
-};
-
 impl Watch {
     /// Subscribes for a slot.
-    pub(super) fn new(mm: &MmWithUser, slot: usize) -> Result<Pin<KBox<Self>>> {
-        KBox::try_pin_init(
-            try_pin_init!(Self {
-                slot,
-                notifier <- Opaque::try_ffi_init(|slot: *mut mmu_notifier| {
-                    // SAFETY: `slot` is valid for writes, and zeroes are a valid start.
-                    unsafe { slot.write(core::mem::zeroed()) };
-                    // SAFETY: `slot` was initialised above.
-                    unsafe { (*slot).ops = &raw const OPS };
-                    // SAFETY: The address space has users, and its lock is not held here.
-                    // INVARIANT: If this succeeds, it is registered.
-                    to_result(unsafe { bindings::mmu_notifier_register(slot, mm.as_raw()) })
-                }),
-            }),
-            GFP_KERNEL,
-        )
+    pub(super) fn new(mm: &MmWithUser, slot: usize) -> Result<Self> {
+        // SAFETY: The address space has users, and its lock is not held here.
+        let new = unsafe { bindings::guplab_mmu_notifier_register(mm.as_raw(), slot) };
+        // INVARIANT: It is no error.
+        Ok(Self(NonNull::new(from_err_ptr(new)?).ok_or(ENOMEM)?))
     }
 }
 
-#[pinned_drop]
-impl PinnedDrop for Watch {
-    fn drop(self: Pin<&mut Self>) {
-        let notifier = self.notifier.get();
-        // SAFETY: It is registered, and the registration keeps the address space.
-        let mm = unsafe { (*notifier).mm };
-        // SAFETY: As above. No callback runs any more when this returns.
-        unsafe { bindings::mmu_notifier_unregister(notifier, mm) };
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant it was registered.
+        unsafe { bindings::guplab_mmu_notifier_unregister(self.0.as_ptr()) };
     }
 }
 
-/// The slot of a subscription, and what a callback of it is about.
-///
-/// # Safety
-///
-/// Both are what the kernel passes to a callback of [`OPS`].
-unsafe fn called(
-    subscription: *mut mmu_notifier,
-    range: *const mmu_notifier_range,
-) -> (&'static Slot, Call) {
-    // SAFETY: It is the first field of a `Watch`, which is pinned and registered.
-    let watch = unsafe { &*subscription.cast::<Watch>() };
-    // SAFETY: The kernel passes a valid range.
-    let range = unsafe { &*range };
-    let call = Call {
-        mm: Some(range.mm),
-        range: Some((range.start, range.end)),
-    };
-    (&TABLE[watch.slot], call)
+/// What a callback is about.
+fn call(mm: *mut mm_struct, start: c_ulong, end: c_ulong) -> Call {
+    Call {
+        mm: Some(mm),
+        range: Some((start, end)),
+    }
 }
 
-/// The kernel is about to change a range.
-///
-/// # Safety
-///
-/// Called by the kernel, as an operation of [`OPS`].
-unsafe extern "C" fn start(
-    subscription: *mut mmu_notifier,
-    range: *const mmu_notifier_range,
-) -> c_int {
-    // SAFETY: These are the kernel's arguments.
-    let (slot, call) = unsafe { called(subscription, range) };
+/// The kernel is about to change a range: invalidate_range_start().
+#[no_mangle]
+extern "C" fn guplab_range_started(slot: usize, mm: *mut mm_struct, start: c_ulong, end: c_ulong) {
     // Whoever disarms the partner waits for those who may look at it.
     let _reading = rcu::read_lock();
-    slot.begin(&call);
-    0
+    if let Some(slot) = TABLE.get(slot) {
+        slot.begin(&call(mm, start, end));
+    }
 }
 
-/// The kernel has changed it.
-///
-/// # Safety
-///
-/// As for [`start`].
-unsafe extern "C" fn end(subscription: *mut mmu_notifier, range: *const mmu_notifier_range) {
-    // SAFETY: These are the kernel's arguments.
-    let (slot, call) = unsafe { called(subscription, range) };
+/// The kernel has changed it: invalidate_range_end().
+#[no_mangle]
+extern "C" fn guplab_range_ended(slot: usize, mm: *mut mm_struct, start: c_ulong, end: c_ulong) {
     let _reading = rcu::read_lock();
-    slot.end(&call);
+    if let Some(slot) = TABLE.get(slot) {
+        slot.end(&call(mm, start, end));
+    }
 }
