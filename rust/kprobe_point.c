@@ -33,6 +33,16 @@ static bool has_irqs_on(struct pt_regs *regs)
 #endif
 }
 
+static unsigned long argument(struct pt_regs *regs, unsigned int n)
+{
+#ifdef CONFIG_HAVE_FUNCTION_ARG_ACCESS_API
+	return regs_get_kernel_argument(regs, n);
+#else
+	/* 32-bit ARM: r0 to r3. No function of delay/point.rs has anything wider before these. */
+	return regs_get_register(regs, n * sizeof(long));
+#endif
+}
+
 static int entered(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	unsigned int point = get_kretprobe(ri) - probes;
@@ -42,7 +52,7 @@ static int entered(struct kretprobe_instance *ri, struct pt_regs *regs)
 	bool inside;
 
 	for (i = 0; i < GUPLAB_POINT_ARGS; i++)
-		args[i] = regs_get_kernel_argument(regs, i);
+		args[i] = argument(regs, i);
 	if (irqs_on) {
 		preempt_disable();
 		local_irq_enable();
