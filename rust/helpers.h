@@ -194,6 +194,7 @@ bool guplab_pmd_access_permitted(u64 pmd, bool write);
 pte_t *guplab_pte_map(u64 pmd, unsigned long addr);
 void guplab_pte_unmap(pte_t *ptep);
 u64 guplab_ptep_get_lockless(pte_t *ptep);
+u32 guplab_ptep_half(pte_t *ptep, unsigned int half);
 bool guplab_pte_present(u64 pte);
 bool guplab_pte_none(u64 pte);
 unsigned long guplab_pte_pfn(u64 pte);

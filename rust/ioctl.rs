@@ -24,6 +24,7 @@ use crate::{
         Hint, //
     },
     mm,
+    pgtable,
     range::UserRange,
     session::Session,
     stats::TOTALS,
@@ -118,6 +119,7 @@ fn info() -> guplab_info {
             uapi::GUPLAB_FEATURE_IN_TREE_GUP_TEST,
             gup_test::kernel_has_its_own(),
         ),
+        (uapi::GUPLAB_FEATURE_WIDE_ENTRIES, pgtable::WIDE_ENTRIES),
     ] {
         if there {
             features |= u64::from(feature);

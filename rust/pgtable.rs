@@ -31,6 +31,9 @@ use kernel::{
     page::PAGE_SHIFT, //
 };
 
+/// Whether an entry has more than one word, which is read at once nevertheless.
+pub(crate) const WIDE_ENTRIES: bool = size_of::<pte_t>() > size_of::<usize>();
+
 /// A place in a page table of some level, which is there during `'w`.
 ///
 /// # Invariants
@@ -323,6 +326,18 @@ impl At<'_, Pte> {
     pub(crate) fn read(self) -> Pte {
         // SAFETY: By the type invariant it can be read.
         Pte(unsafe { bindings::guplab_ptep_get_lockless(self.ptr) })
+    }
+
+    /// Reads the half of the entry with the present bit, calls `between`, and reads the other half: the
+    /// result may never have been an entry.
+    #[cold]
+    pub(crate) fn read_halves(self, between: impl FnOnce()) -> Pte {
+        // SAFETY: By the type invariant it can be read.
+        let low = unsafe { bindings::guplab_ptep_half(self.ptr, 0) };
+        between();
+        // SAFETY: As above.
+        let high = unsafe { bindings::guplab_ptep_half(self.ptr, 1) };
+        Pte(u64::from(low) | u64::from(high) << 32)
     }
 }
 

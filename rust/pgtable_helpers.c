@@ -211,6 +211,12 @@ GUPLAB_INLINE u64 guplab_ptep_get_lockless(pte_t *ptep)
 	return pte_val(ptep_get_lockless(ptep));
 }
 
+/* Half of an entry of 64 bits, the low one first: what ptep_get_lockless() must not do. */
+GUPLAB_INLINE u32 guplab_ptep_half(pte_t *ptep, unsigned int half)
+{
+	return READ_ONCE(((u32 *)ptep)[half]);
+}
+
 GUPLAB_INLINE bool guplab_pte_present(u64 pte)
 {
 	return pte_present(__pte(pte));

@@ -242,6 +242,7 @@ impl Session {
     /// Has walks use a protocol from now on.
     pub(crate) fn set_protocol(&self, protocol: Protocol) -> Result {
         protocol.permitted()?;
+        protocol.supported()?;
         let writers = match protocol.exclusion() {
             Exclusion::Readers => Some(delay::Writers::hook()?),
             _ => None,

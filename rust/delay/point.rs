@@ -142,6 +142,7 @@ static WALK: [&CStr; (uapi::GUPLAB_NR_POINTS - uapi::GUPLAB_POINT_WALK) as usize
     c"walk_retry",
     c"walk_back_off",
     c"walk_folio",
+    c"walk_halves",
 ];
 
 /// What a delay point is.

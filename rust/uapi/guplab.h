@@ -91,6 +91,8 @@
  *	speed can be compared.
  * @GUPLAB_FEATURE_IN_TREE_GUP_TEST: The kernel has gup_test of its own (CONFIG_GUP_TEST). That of
  *	guplab is guplab/gup_test in debugfs, with or without it.
+ * @GUPLAB_FEATURE_WIDE_ENTRIES: An entry of a page table is wider than a word, so that who reads it
+ *	word by word may read halves of two: WALK can leave out %GUPLAB_STEP_ENTRY_WHOLE.
  */
 enum guplab_feature {
 	GUPLAB_FEATURE_COLLAPSE	= 1 << 0,
@@ -103,6 +105,7 @@ enum guplab_feature {
 	GUPLAB_FEATURE_UNSAFE_WALKS	= 1 << 7,
 	GUPLAB_FEATURE_INLINED	= 1 << 8,
 	GUPLAB_FEATURE_IN_TREE_GUP_TEST	= 1 << 9,
+	GUPLAB_FEATURE_WIDE_ENTRIES	= 1 << 10,
 };
 
 /**
@@ -687,6 +690,8 @@ struct guplab_stats {
  * @GUPLAB_POINT_WALK_BACK_OFF: pages are given back that were referenced
  * @GUPLAB_POINT_WALK_FOLIO: entry is when the folio of a page was looked up, before it is
  *	referenced, return is after that, before it is looked up again
+ * @GUPLAB_POINT_WALK_HALVES: entry is between the two halves of a PTE that is read word by word
+ *	(%GUPLAB_STEP_ENTRY_WHOLE)
  * @GUPLAB_NR_POINTS: how many there are
  */
 enum guplab_point {
@@ -738,6 +743,7 @@ enum guplab_point {
 	GUPLAB_POINT_WALK_RETRY,
 	GUPLAB_POINT_WALK_BACK_OFF,
 	GUPLAB_POINT_WALK_FOLIO,
+	GUPLAB_POINT_WALK_HALVES,
 	GUPLAB_NR_POINTS,
 };
 
@@ -906,6 +912,9 @@ enum guplab_exclusion {
  *	slow path, which makes it exclusive before it is pinned
  * @GUPLAB_STEP_HAS_PINNED: the address space is marked as one that has pinned pages, before the
  *	first one is
+ * @GUPLAB_STEP_ENTRY_WHOLE: the read of a PTE that names the page is a single one; without it the
+ *	word with the present bit is read first, and then the other. Only with
+ *	%GUPLAB_FEATURE_WIDE_ENTRIES.
  */
 enum guplab_step {
 	GUPLAB_STEP_SEQCOUNT		= 1 << 0,
@@ -918,6 +927,7 @@ enum guplab_step {
 	GUPLAB_STEP_FILE_LONGTERM	= 1 << 7,
 	GUPLAB_STEP_UNSHARE		= 1 << 8,
 	GUPLAB_STEP_HAS_PINNED		= 1 << 9,
+	GUPLAB_STEP_ENTRY_WHOLE		= 1 << 10,
 };
 
 /**
@@ -999,7 +1009,8 @@ enum guplab_walk_flag {
  * A new session has the stock protocol: interrupts off, no step left out.
  *
  * EPERM: SET with anything less, without CAP_SYS_ADMIN or where the module was not loaded with
- * unsafe_walks=1. EOPNOTSUPP: %GUPLAB_EXCLUSION_READERS where no writer can be hooked.
+ * unsafe_walks=1. EOPNOTSUPP: %GUPLAB_EXCLUSION_READERS where no writer can be hooked, and without
+ * %GUPLAB_STEP_ENTRY_WHOLE where entries are words.
  */
 struct guplab_walk {
 	__u32 op;

@@ -10,7 +10,11 @@ use crate::{
     delay,
     irq::IrqsOff,
     mm::is_admin,
-    pgtable::KeepsTables,
+    pgtable::{
+        KeepsTables,
+        WIDE_ENTRIES, //
+    },
+    symbol::unsupported,
     uapi::{
         self,
         guplab_walk, //
@@ -22,7 +26,7 @@ use kernel::{
 };
 
 /// Every step that can be left out.
-const STEPS: u32 = (uapi::GUPLAB_STEP_HAS_PINNED << 1) - 1;
+const STEPS: u32 = (uapi::GUPLAB_STEP_ENTRY_WHOLE << 1) - 1;
 
 /// Without these what follows a PTE can't be taken with it.
 const STEPS_OF_RUNS: u32 = uapi::GUPLAB_STEP_PTE_RECHECK | uapi::GUPLAB_STEP_FOLIO_SAME;
@@ -76,6 +80,14 @@ impl Protocol {
     pub(crate) fn permitted(self) -> Result {
         if self.is_unsafe() && !(is_admin() && unsafe_walks()) {
             return Err(EPERM);
+        }
+        Ok(())
+    }
+
+    /// Returns `EOPNOTSUPP` where there is nothing to leave out.
+    pub(crate) fn supported(self) -> Result {
+        if self.steps_off & uapi::GUPLAB_STEP_ENTRY_WHOLE != 0 && !WIDE_ENTRIES {
+            return Err(unsupported());
         }
         Ok(())
     }

@@ -61,7 +61,8 @@ use crate::{
     pgtable::{
         At,
         Pmd,
-        Pte, //
+        Pte,
+        WIDE_ENTRIES, //
     },
     pin::Slot,
     uapi, //
@@ -129,7 +130,7 @@ impl<S: Steps> Walk<'_, S> {
         let table = pmdp.down(pmd, addr);
         let mut ptep = table.first();
         while addr != end {
-            let pte = ptep.read();
+            let pte = task.read_pte(ptep, addr);
             task.trace(LEVEL, addr, pte.value());
             let page = page_of_pte(pte, task.want, task.steps)?;
             let mut pages = match task.steps.one() {
@@ -155,6 +156,18 @@ impl<S: Steps> Walk<'_, S> {
 }
 
 impl<S: Steps> Task<'_, S> {
+    /// Reads the PTE that names the page: at once, as ptep_get_lockless() does, or word by word.
+    #[inline(always)]
+    fn read_pte(self, ptep: At<'_, Pte>, addr: usize) -> Pte {
+        if !WIDE_ENTRIES || self.steps.takes(uapi::GUPLAB_STEP_ENTRY_WHOLE) {
+            return ptep.read();
+        }
+        ptep.read_halves(|| {
+            let inside = self.enter(uapi::GUPLAB_POINT_WALK_HALVES, addr);
+            self.steps.leave(inside);
+        })
+    }
+
     /// Takes up to `pages` pages from `page` on, which `pte` maps and those behind it perhaps.
     /// Returns what was kept, and for how many.
     #[inline(always)]

@@ -8,7 +8,7 @@ use guplab_experiments::{Experiment, Family};
 
 use crate::output::table::Table;
 
-const FEATURES: [(sys::guplab_feature, &str); 9] = [
+const FEATURES: [(sys::guplab_feature, &str); 10] = [
     (sys::GUPLAB_FEATURE_COLLAPSE, "collapse"),
     (sys::GUPLAB_FEATURE_THP, "thp"),
     (sys::GUPLAB_FEATURE_HUGETLB, "hugetlb"),
@@ -18,6 +18,7 @@ const FEATURES: [(sys::guplab_feature, &str); 9] = [
     (sys::GUPLAB_FEATURE_HINT, "hint"),
     (sys::GUPLAB_FEATURE_UNSAFE_WALKS, "unsafe-walks"),
     (sys::GUPLAB_FEATURE_INLINED, "inlined"),
+    (sys::GUPLAB_FEATURE_WIDE_ENTRIES, "wide-entries"),
 ];
 
 fn names<'a>(bits: u64, table: impl IntoIterator<Item = (u64, &'a str)>) -> String {

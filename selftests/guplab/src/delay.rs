@@ -107,6 +107,8 @@ named! {
         "the walk gives pages back",
     WalkFolio GUPLAB_POINT_WALK_FOLIO "walk_folio"
         "the walk references the folio that it has looked up",
+    WalkHalves GUPLAB_POINT_WALK_HALVES "walk_halves"
+        "the walk has read one word of a PTE, and not yet the other (without entry-whole)",
 }
 
 impl Point {

@@ -79,6 +79,12 @@ impl Session {
                  (insmod guplab.ko unsafe_walks=1) on a machine that may crash"
             ),
             Errno::PERM => format!("a walk with {protocol} is not safe: it needs CAP_SYS_ADMIN"),
+            Errno::OPNOTSUPP
+                if protocol.steps_off.has(Step::EntryWhole)
+                    && !self.has(sys::GUPLAB_FEATURE_WIDE_ENTRIES) =>
+            {
+                format!("a walk with {protocol}: here an entry is a word, and always read whole")
+            }
             Errno::OPNOTSUPP => format!(
                 "a walk with {protocol}: the writers of page tables can't be hooked on this \
                  kernel"

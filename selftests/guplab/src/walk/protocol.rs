@@ -19,7 +19,7 @@ named! {
 
 named! {
     /// A protective step that a walk can leave out.
-    Step (10):
+    Step (11):
     Seqcount GUPLAB_STEP_SEQCOUNT "seqcount" "a pin that fork() may have missed is given back (mm->write_protect_seq)",
     Permission GUPLAB_STEP_PERMISSION "permission" "an entry that doesn't permit the access is refused",
     Protnone GUPLAB_STEP_PROTNONE "protnone" "a PROT_NONE entry, or NUMA hint, is refused",
@@ -30,6 +30,7 @@ named! {
     FileLongterm GUPLAB_STEP_FILE_LONGTERM "file-longterm" "long-term pins for writing of most files are refused",
     Unshare GUPLAB_STEP_UNSHARE "unshare" "a page that isn't exclusive is left to the slow path, which makes it so",
     HasPinned GUPLAB_STEP_HAS_PINNED "has-pinned" "the address space is marked as one with pins before the first one",
+    EntryWhole GUPLAB_STEP_ENTRY_WHOLE "entry-whole" "the PTE that names the page is read at once, and not word by word",
 }
 
 /// A set of steps.

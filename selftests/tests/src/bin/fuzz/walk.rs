@@ -10,7 +10,7 @@ use crate::request::{
 };
 
 /// The first bit that names no step, and the first that names no flag.
-const STEPS: u32 = 10;
+const STEPS: u32 = 11;
 const FLAGS: u32 = 1;
 
 pub(crate) fn walk(rng: &mut Rng) -> sys::guplab_walk {
