@@ -21,13 +21,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use guplab::mapping::Protection;
 use guplab::oracle::Evidence;
-use guplab::{Duel, Errno, Mapping, Pin, PinRequest, Session, Span, Way, page_size, sys};
+use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Session, Span, Way, page_size, sys};
 
 use super::hinting::Ready;
 use super::judged_act::judge_page;
 use crate::aim::{Gated, WALKER};
 use crate::trial::Context;
-use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window, any_kind};
+use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
 
 const WINDOW: Window = Window {
     first: WALKER,
@@ -48,7 +48,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     about: "no pin that begins and ends while memory is PROT_NONE succeeds, but by FOLL_FORCE",
     hit: "a fast pin under way when mprotect() changed the protection",
     windows: &[WINDOW],
-    fits: any_kind,
+    fits: Kind::can_be_inaccessible,
     run,
 };
 

@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use guplab::mapping::Protection;
 use guplab::oracle::{Evidence, SAME_DATA};
-use guplab::{Delay, Errno, Mapping, Pin, PinRequest, Way, page_size};
+use guplab::{Delay, Errno, Kind, Mapping, Pin, PinRequest, Way, page_size};
 
 use super::act::Act;
 use super::hinting::{Faults, content, count_faults, fill, is_protnone, look};
 use super::judged_act::{FAULTS, FINITE, judge_page};
 use crate::trial::Context;
-use crate::{Experiment, Family, Stop, Trial, any_kind};
+use crate::{Experiment, Family, Stop, Trial};
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
@@ -31,7 +31,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     about: "only FOLL_FORCE pins what mprotect() made inaccessible, and that in finite time",
     hit: "a pin of inaccessible pages that was tried",
     windows: &[],
-    fits: any_kind,
+    fits: Kind::can_be_inaccessible,
     run,
 };
 

@@ -10,6 +10,7 @@ use libc::c_int;
 
 use crate::address::Range;
 use crate::mapping::Mapping;
+use crate::mapping::kind::LOSES_INACCESSIBLE_PMDS;
 use crate::{Result, page_size};
 
 /// Advice that is given with madvise(2).
@@ -90,7 +91,15 @@ pub enum Protection {
 }
 
 impl Protection {
-    fn raw(self) -> c_int {
+    /// The least that memory of any kind may be given: nothing, or, with a kernel that loses huge pages
+    /// then, reading.
+    pub const LEAST: Protection = match LOSES_INACCESSIBLE_PMDS {
+        true => Protection::Read,
+        false => Protection::None,
+    };
+
+    /// As mprotect(2) takes it.
+    pub const fn raw(self) -> c_int {
         match self {
             Protection::None => libc::PROT_NONE,
             Protection::Read => libc::PROT_READ,

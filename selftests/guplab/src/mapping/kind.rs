@@ -32,6 +32,10 @@ pub enum Kind {
 /// Bytes of a folio of [`Kind::AnonMthp`].
 pub(crate) const MTHP_SIZE: usize = 64 << 10;
 
+/// What PROT_NONE does to a PMD of 32-bit ARM is taken for no page (7.2.13; Documentation/findings.rst):
+/// nothing brings it back, and at the end of the process the kernel notices that it is missing.
+pub(super) const LOSES_INACCESSIBLE_PMDS: bool = cfg!(target_arch = "arm");
+
 impl Kind {
     /// All of them.
     pub const ALL: [Kind; 8] = [
@@ -67,6 +71,18 @@ impl Kind {
     /// Whether there is a file under it.
     pub fn has_file(self) -> bool {
         matches!(self, Kind::Shmem | Kind::ShmemThp | Kind::PrivateShmem)
+    }
+
+    /// Whether it may be made PROT_NONE, or why not: with a kernel that loses what a PMD maps then.
+    pub fn can_be_inaccessible(self) -> std::result::Result<(), &'static str> {
+        match self {
+            Kind::Anon4k | Kind::Shmem | Kind::PrivateShmem => Ok(()),
+            // khugepaged makes huge pages of the others, too.
+            _ if LOSES_INACCESSIBLE_PMDS => Err(
+                "a page that a PMD maps is lost when it is PROT_NONE (Documentation/findings.rst)",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Whether memory of this kind has such pages.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use guplab::address::Range;
 use guplab::knob::{Knob, number};
+use guplab::mapping::Protection;
 use guplab::{Errno, Peer, Result, Rng, SharedPage, page_size};
 use guplab_tests::Not;
 use libc::c_int;
@@ -89,7 +90,7 @@ impl Area {
         let at = rng.usize(0..=steps - nr_steps) * self.step;
         let len = nr_steps * self.step;
         match rng.u32(0..8) {
-            0 => self.range.protect(at, len, libc::PROT_NONE),
+            0 => self.range.protect(at, len, Protection::LEAST.raw()),
             1 => self.range.protect(at, len, libc::PROT_READ),
             2 | 3 => self
                 .range

@@ -14,7 +14,7 @@ pub(crate) type Operation = (&'static str, u32, fn(&mut Stage<'_>) -> Result<()>
 
 /// All of them.
 pub(crate) const OPERATIONS: &[Operation] = &[
-    ("protect-none", 2, |s| protect(s, Protection::None)),
+    ("protect-none", 2, |s| protect(s, Protection::LEAST)),
     ("protect-read", 3, |s| protect(s, Protection::Read)),
     ("protect-write", 3, |s| protect(s, Protection::ReadWrite)),
     ("populate-read", 4, |s| s.advise(Advice::PopulateRead)),

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use guplab::mapping::Protection;
 use guplab::{Errno, Result, Rng, fork_child, page_size};
 use libc::c_int;
 use rustix::fd::OwnedFd;
@@ -263,7 +264,7 @@ impl Zoo {
             9 => protect(
                 addr,
                 part,
-                [libc::PROT_NONE, libc::PROT_READ, RW][rng.usize(0..3)],
+                [Protection::LEAST.raw(), libc::PROT_READ, RW][rng.usize(0..3)],
             ),
             10 => protect(start, len, RW),
             11 if area != GROWSDOWN => unmap(addr, part).and_then(|()| {

@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 
 use guplab::address::Range;
+use guplab::mapping::Protection;
 use guplab::{Errno, Result, Rng, Session, page_size, sys};
 use libc::c_int;
 use rustix::fd::OwnedFd;
@@ -212,7 +213,7 @@ impl Scene {
     fn change(&self, change: Change, at: usize, len: usize) -> Result<()> {
         match change {
             Change::Hole => self.range.unmap(at, len),
-            Change::NoAccess => self.range.protect(at, len, libc::PROT_NONE),
+            Change::NoAccess => self.range.protect(at, len, Protection::LEAST.raw()),
             Change::ReadOnly => self.range.protect(at, len, libc::PROT_READ),
             Change::Discard => self.range.advise(at, len, libc::MADV_DONTNEED),
             Change::Read => {
