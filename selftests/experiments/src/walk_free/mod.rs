@@ -24,6 +24,7 @@ pub mod table_free_vs_fault;
 pub mod table_free_vs_pinning;
 pub mod table_retract_vs_fault;
 pub mod table_retract_vs_pinning;
+pub mod torn_entry;
 pub mod truncate_held_pin;
 pub mod truncate_vs_fault;
 pub mod truncate_vs_lookup;
@@ -43,6 +44,7 @@ pub const ALL: &[Experiment] = &[
     pin_and_look::EXPERIMENT,
     zap_vs_pinning::EXPERIMENT,
     zap_vs_refault::EXPERIMENT,
+    torn_entry::EXPERIMENT,
     table_free_vs_pinning::EXPERIMENT,
     table_retract_vs_pinning::EXPERIMENT,
     table_free_vs_fault::EXPERIMENT,
