@@ -61,6 +61,10 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
             let seen = look(trial, &mapping, (first, nr_pages))?;
             if seen.iter().all(is_protnone) {
                 inaccessible(trial, &mapping, faults.as_ref(), act, (first, nr_pages))?;
+            } else if seen.iter().all(|page| page.mapped().is_some()) {
+                return Err(Stop::Skip(
+                    "no entry tells that it is PROT_NONE (CONFIG_ARCH_HAS_PTE_PROTNONE)".into(),
+                ));
             } else {
                 trial.count("not_mapped", 1);
             }

@@ -23,6 +23,7 @@
 //! whose page tables are empty there. A fork lets the parent's next store go to another page than a
 //! mere reference (FOLL_GET) shows: it comes when the references have been looked at.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use guplab::child::SIGBUS;
@@ -30,6 +31,7 @@ use guplab::mapping::{MemFile, is_shortage};
 use guplab::oracle::{Evidence, SAME_DATA, SAME_PAGE};
 use guplab::{Ended, Errno, Kind, Mapping, Pin, PinRequest, Way, fork_child, page_size, sys};
 
+use super::futexes::word;
 use super::provenance::Provenance;
 use crate::trial::Context;
 use crate::{Experiment, Family, Stop, Trial};
@@ -191,7 +193,8 @@ fn judge_pinning(trial: &mut Trial<'_>, mapping: &Mapping, page: usize) -> Resul
 /// Has a child write to a page behind the end.
 fn judge_store(trial: &mut Trial<'_>, mapping: &Mapping, page: usize) -> Result<(), Stop> {
     let store = || {
-        mapping.write(page * page_size() + WORD, 1);
+        // Not of 64 bits: a 32-bit machine loads before it stores as many.
+        word(mapping, page * page_size() + WORD).store(1, Ordering::SeqCst);
         0
     };
     let child = match fork_child(store) {
