@@ -8,9 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use linux_raw_sys::general::{
-    UFFD_FEATURE_EXACT_ADDRESS, UFFD_FEATURE_MOVE, UFFD_FEATURE_SIGBUS, UFFD_FEATURE_WP_ASYNC,
-    UFFD_FEATURE_WP_HUGETLBFS_SHMEM, UFFD_FEATURE_WP_UNPOPULATED, UFFDIO_COPY_MODE_WP, uffdio_api,
-    uffdio_copy, uffdio_move, uffdio_range, uffdio_register, uffdio_writeprotect, uffdio_zeropage,
+    UFFD_FEATURE_EXACT_ADDRESS, UFFD_FEATURE_MOVE, UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+    UFFD_FEATURE_SIGBUS, UFFD_FEATURE_WP_ASYNC, UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
+    UFFD_FEATURE_WP_UNPOPULATED, UFFDIO_COPY_MODE_WP, uffdio_api, uffdio_copy, uffdio_move,
+    uffdio_range, uffdio_register, uffdio_writeprotect, uffdio_zeropage,
 };
 use linux_raw_sys::ioctl::{
     UFFDIO_API, UFFDIO_COPY, UFFDIO_REGISTER, UFFDIO_UNREGISTER, UFFDIO_WAKE, UFFDIO_WRITEPROTECT,
@@ -32,6 +33,8 @@ use fault::{MESSAGE, parse};
 /// What may be asked for when a userfaultfd is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
+    /// Write protection of anonymous memory.
+    Wp,
     /// Write protection also where no page is mapped yet.
     WpUnpopulated,
     /// A write to a protected page is let through, and only takes the protection away.
@@ -49,6 +52,7 @@ pub enum Feature {
 impl Feature {
     fn bit(self) -> u32 {
         match self {
+            Feature::Wp => UFFD_FEATURE_PAGEFAULT_FLAG_WP,
             Feature::WpUnpopulated => UFFD_FEATURE_WP_UNPOPULATED,
             Feature::WpAsync => UFFD_FEATURE_WP_ASYNC,
             Feature::WpShmem => UFFD_FEATURE_WP_HUGETLBFS_SHMEM,

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use guplab::oracle::Evidence;
-use guplab::uffd::{Faults, Uffd};
+use guplab::uffd::{Faults, Feature, Uffd};
 use guplab::{Advice, DelayRequest, Duel, Errno, Kind, Mapping, Point, Span, Whom};
 
 use crate::collapse_uffd::huge_cache::open_uffd;
@@ -85,7 +85,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
     let ways = By::available(trial)?;
     let mapping = trial.mapping(2)?;
     let half = mapping.pages() / 2;
-    let uffd = open_uffd(&[])?;
+    let uffd = open_uffd(&[Feature::Wp])?;
     let session = trial.session;
     let held = DelayRequest {
         range: Some((mapping.addr(), mapping.len() / 2)),
