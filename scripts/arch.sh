@@ -37,7 +37,9 @@ export GUPLAB_VM=${GUPLAB_VM:-${is_foreign:+initramfs}}
 #   machine_dts      the source of its device tree, if QEMU makes none: see board-dtb.sh
 #   virtio_bus       where its virtio devices are: pci or mmio
 #   debian_arch rust_target gnu_triplet   how others call it
+#   rust_flags       what else rustc is told for the programs
 machine_numa=yes machine_cpus=4 machine_max_cpus='' machine_memory=3072 machine_dts='' virtio_bus=pci
+rust_flags=''
 case $arch in
 x86)
 	arch_fragment=x86_64 arch_option=CONFIG_X86_64
@@ -70,6 +72,9 @@ arm)
 	esac
 	arch_console="console=ttyAMA0" arch_serial=SERIAL_AMBA_PL011_CONSOLE
 	debian_arch=armhf gnu_triplet=arm-linux-gnueabihf rust_target=armv7-unknown-linux-gnueabihf
+	# QEMU before 10.0 loads the words of an ldrd one by one: where the second one faults, the first
+	# may have overwritten the address already. So no two loads become one.
+	rust_flags=-Cllvm-args=-arm-load-store-opt=false
 	;;
 *)
 	die "ARCH is '$arch'; it can be x86, arm64 or arm"

@@ -188,7 +188,7 @@ resolve_target() {
 	[ -n "$is_foreign" ] || return 0
 	SYSROOT=$("$here/sysroot.sh")
 	TCFLAGS="--target=$gnu_triplet --sysroot=$SYSROOT"
-	TRUSTFLAGS="-Clinker=$TCC -Clink-arg=-fuse-ld=lld"
+	TRUSTFLAGS="$rust_flags -Clinker=$TCC -Clink-arg=-fuse-ld=lld"
 	TRUSTFLAGS="$TRUSTFLAGS -Clink-arg=--target=$gnu_triplet -Clink-arg=--sysroot=$SYSROOT"
 	own=$("$TRUSTC" --print target-libdir --target "$rust_target")
 	! compgen -G "$own/libstd-*.rlib" >/dev/null || return 0
