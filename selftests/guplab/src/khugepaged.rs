@@ -4,6 +4,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use procfs::Current;
 use procfs::process::all_processes;
 
 use crate::knob::{Knobs, number};
@@ -31,6 +32,10 @@ impl Khugepaged {
     /// Has it work without a pause, and fill up what is not populated: `max_ptes` is how many PTEs
     /// without a page a huge page may replace.
     pub fn hurry(max_ptes_none: u64) -> Result<Khugepaged> {
+        if cfg!(target_pointer_width = "32") && uptime()? < DEAF {
+            let reason = "a 32-bit kernel doesn't wake it in the first five minutes";
+            return Err(Unsupported::new("khugepaged", reason));
+        }
         Khugepaged::with(&[
             ("max_ptes_none", max_ptes_none),
             ("pages_to_scan", 1 << 16),
@@ -44,6 +49,15 @@ impl Khugepaged {
     pub fn at_rest() -> Result<Khugepaged> {
         Khugepaged::with(&[("scan_sleep_millisecs", 10_000_000)])
     }
+}
+
+/// So long after boot the time is before 0, as 32 bits of jiffies have it, and 0 is when a write to
+/// scan_sleep_millisecs says that it has slept enough: it sleeps on (INITIAL_JIFFIES).
+const DEAF: Duration = Duration::from_secs(301);
+
+fn uptime() -> Result<Duration> {
+    let uptime = procfs::Uptime::current().map_err(|e| Unsupported::new("/proc/uptime", e))?;
+    Ok(uptime.uptime_duration())
 }
 
 /// How many collapses it has done.
