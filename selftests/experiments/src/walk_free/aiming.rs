@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use guplab::{Delay, DelayRequest, Mapping};
+use guplab::{Delay, DelayRequest, Mapping, Pin, PinRequest, Rng, Session, Span, Way, sys};
 
 use crate::{At, Point, Side, Trial, Whom, Window};
 
@@ -23,6 +23,22 @@ pub(super) const WALK: Side = Side {
     hold_us: 500,
     linger_us: 500,
 };
+
+/// How often a pin is for writing: three times out of four.
+pub(super) fn pin_flags(rng: &mut Rng) -> u32 {
+    [0, sys::GUPLAB_PIN_WRITE][usize::from(rng.u8(0..4) > 0)]
+}
+
+/// The walk: a fast pin of one page, which begins when a task has come to the gate.
+pub(super) fn pin_page(
+    session: &Session,
+    addr: usize,
+    flags: u32,
+    gate: u32,
+) -> (guplab::Result<Pin<'_>>, Span) {
+    let request = PinRequest::new(addr, 1, Way::PinFast, flags).after(gate);
+    Span::of(|| session.pin(&request))
+}
 
 /// The walk meets a function at its entry.
 pub(super) const fn walk_against(point: Point, whom: Whom, about: &'static str) -> Window {

@@ -22,24 +22,15 @@
 //! (`forging.rs`), and the kernel complains, or dies. guplab's own walk looks whether there is such a
 //! page, and stops: that is decided about every round (`Trial::next_round()`).
 
-use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, sys};
+use guplab::{Duel, Kind, Mapping, Pin, Span, sys};
 
+use super::aiming::pin_page;
 use super::changing::is_refusal;
-use super::faulting::{STAY_US, stay};
+use super::faulting::{STAY_US, WALK, stay};
 use super::forging::{Forged, Forger};
 use super::provenance::{MAPPED_HERE, Moves, New, Provenance, around, judge_pin};
 use crate::trial::Context;
 use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
-
-/// The walk has read the PMD and no entry yet. With interrupts off it stays no longer than the
-/// module lets it.
-const WALK: Side = Side {
-    point: Point::PteOffsetMap,
-    whom: Whom::Process,
-    side: At::Return,
-    hold_us: STAY_US,
-    linger_us: 0,
-};
 
 const WINDOW: Window = Window {
     first: WALK,
@@ -122,9 +113,12 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         moves: Moves::watch(),
     };
     ring.duel(&mut sides, |task: &Task| {
-        let addr = mapping.page_addr(task.page);
-        let request = PinRequest::new(addr, 1, Way::PinFast, sys::GUPLAB_PIN_WRITE).after(gate);
-        Span::of(|| session.pin(&request))
+        pin_page(
+            session,
+            mapping.page_addr(task.page),
+            sys::GUPLAB_PIN_WRITE,
+            gate,
+        )
     })
 }
 

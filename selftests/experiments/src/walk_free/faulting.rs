@@ -5,9 +5,10 @@
 
 use guplab::oracle::Evidence;
 use guplab::{
-    Delay, Duel, Errno, Mapping, Pin, PinRequest, Protection, Span, Way, page_size, split, sys,
+    Delay, Duel, Errno, Mapping, Pin, PinRequest, Protection, Span, Way, page_size, split,
 };
 
+use super::aiming::pin_flags;
 use super::changing::is_refusal;
 use super::forging::{Forged, Forger};
 use super::provenance::{Moves, New, Provenance, around, judge_pin};
@@ -30,6 +31,16 @@ pub(super) const STAY_US: u32 = 20_000;
 /// it has. It stays until the other actor is through, and ends the delay.
 const FAULT: Side = Side {
     point: Point::PteOffsetMapRwNolock,
+    whom: Whom::Process,
+    side: At::Return,
+    hold_us: STAY_US,
+    linger_us: 0,
+};
+
+/// The walk has read the PMD and no entry yet. With interrupts off it stays no longer than the
+/// module lets it.
+pub(super) const WALK: Side = Side {
+    point: Point::PteOffsetMap,
     whom: Whom::Process,
     side: At::Return,
     hold_us: STAY_US,
@@ -166,7 +177,7 @@ impl<'s> Duel for Faulting<'_, 's> {
         self.renew(page)?;
         let rng = &mut self.trial.rng;
         let way = [Way::PinFast, Way::Pin][rng.usize(0..2)];
-        let flags = [0, sys::GUPLAB_PIN_WRITE][usize::from(rng.u8(0..4) > 0)];
+        let flags = pin_flags(rng);
         let forged = [Forged::Poison, Forged::Unused][rng.usize(0..2)];
         let request = PinRequest::new(self.mapping.page_addr(page), 1, way, flags);
         self.trial.variant(format!(

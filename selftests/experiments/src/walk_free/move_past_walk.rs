@@ -21,23 +21,13 @@
 //! the second look at the PMD is all that tells.
 
 use guplab::mapping::Aside;
-use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, sys};
+use guplab::{Duel, Kind, Mapping, Pin, Span};
 
-use super::aiming::LONG_US;
-use super::faulting::{STAY_US, stay};
+use super::aiming::{LONG_US, pin_flags, pin_page};
+use super::faulting::{WALK, stay};
 use super::provenance::{MAPPED_HERE, Moves, New, Provenance, judge_pin};
 use crate::trial::Context;
 use crate::{At, Experiment, Family, Point, Side, Stop, Trial, Whom, Window};
-
-/// The walk has read the PMD and no entry yet. With interrupts off it stays no longer than the
-/// module lets it.
-const WALK: Side = Side {
-    point: Point::PteOffsetMap,
-    whom: Whom::Process,
-    side: At::Return,
-    hold_us: STAY_US,
-    linger_us: 0,
-};
 
 /// mremap() waits for the walk, which then stays until the new page is there (`stay()`).
 const WINDOW: Window = Window {
@@ -98,9 +88,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         moves: Moves::watch(),
     };
     ring.duel(&mut sides, |task: &Task| {
-        let addr = mapping.page_addr(task.page);
-        let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
-        Span::of(|| session.pin(&request))
+        pin_page(session, mapping.page_addr(task.page), task.flags, gate)
     })
 }
 
@@ -119,12 +107,11 @@ impl<'t, 's> Duel for MovePastWalk<'t, 's> {
         if trial.round() > 1 {
             mapping.renew(trial.session)?;
         }
-        let (all, seed) = (mapping.pages(), trial.rng.u64(..));
-        Provenance::write(mapping, (0, all), seed);
-        self.known = Provenance::look(trial.session, mapping, (0, all), seed)?;
+        let all = mapping.pages();
+        self.known = Provenance::fresh(trial, mapping, (0, all))?;
         // The first one is out of the reach of stay().
         let page = trial.rng.usize(1..all);
-        let flags = [0, sys::GUPLAB_PIN_WRITE][usize::from(trial.rng.u8(0..4) > 0)];
+        let flags = pin_flags(&mut trial.rng);
         trial.variant(format!("page {page} is pinned, flags {flags:#x}"));
         Ok(Some(Task { page, flags }))
     }

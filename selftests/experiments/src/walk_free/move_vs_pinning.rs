@@ -20,9 +20,9 @@
 //! lost.
 
 use guplab::oracle::{Evidence, SAME_PAGE};
-use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, sys};
+use guplab::{Duel, Kind, Mapping, Pin, Span};
 
-use super::aiming::walk_against;
+use super::aiming::{pin_flags, pin_page, walk_against};
 use super::provenance::{MAPPED_HERE, Moves, New, Provenance, judge_pin};
 use crate::trial::Context;
 use crate::{Experiment, Family, Point, Stop, Trial, Whom, Window};
@@ -80,9 +80,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         moves: Moves::watch(),
     };
     ring.duel(&mut sides, |task: &Task| {
-        let addr = mapping.page_addr(task.page);
-        let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
-        Span::of(|| session.pin(&request))
+        pin_page(session, mapping.page_addr(task.page), task.flags, gate)
     })
 }
 
@@ -102,9 +100,7 @@ impl<'t, 's> Duel for MoveAgainstPin<'t, 's> {
             mapping.renew(trial.session)?;
         }
         let all = mapping.pages();
-        let seed = trial.rng.u64(..);
-        Provenance::write(mapping, (0, all), seed);
-        self.known = Provenance::look(trial.session, mapping, (0, all), seed)?;
+        self.known = Provenance::fresh(trial, mapping, (0, all))?;
         let page = trial.rng.usize(0..all);
         let moved = match trial.rng.u8(0..3) {
             0 => {
@@ -113,10 +109,7 @@ impl<'t, 's> Duel for MoveAgainstPin<'t, 's> {
             }
             _ => (0, all),
         };
-        let flags = match trial.rng.u8(0..4) {
-            0 => 0,
-            _ => sys::GUPLAB_PIN_WRITE,
-        };
+        let flags = pin_flags(&mut trial.rng);
         trial.variant(format!(
             "pages {}+{} move, page {page} is pinned, flags {flags:#x}",
             moved.0, moved.1

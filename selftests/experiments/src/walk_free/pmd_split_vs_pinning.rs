@@ -22,9 +22,9 @@
 //! Whoever wins: the page is the one that it was, before and after.
 
 use guplab::oracle::{Evidence, SAME_DATA, SAME_PAGE};
-use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Span, Way, page_size, split, sys};
+use guplab::{Duel, Kind, Mapping, Pin, Span, page_size, split};
 
-use super::aiming::walk_against;
+use super::aiming::{pin_flags, pin_page, walk_against};
 use super::provenance::{Moves, New, Provenance, judge_pin};
 use crate::trial::Context;
 use crate::{Experiment, Family, Point, Stop, Trial, Whom, Window};
@@ -95,9 +95,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         moves: Moves::watch(),
     };
     ring.duel(&mut sides, |task: &Task| {
-        let addr = mapping.page_addr(task.page);
-        let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
-        Span::of(|| session.pin(&request))
+        pin_page(session, mapping.page_addr(task.page), task.flags, gate)
     })
 }
 
@@ -120,16 +118,14 @@ impl<'s> Duel for SplitAgainstPin<'_, 's> {
                 .context("mapping it at its address")?;
             mapping.renew(trial.session)?;
         }
-        let seed = trial.rng.u64(..);
-        Provenance::write(mapping, (0, all), seed);
-        self.known = Provenance::look(trial.session, mapping, (0, all), seed)?;
+        self.known = Provenance::fresh(trial, mapping, (0, all))?;
         let rng = &mut trial.rng;
         let (other, distance) = (rng.usize(0..all), rng.usize(1..all));
         let task = Task {
             by: [By::Protect, By::DontNeed, By::Unmap][rng.usize(0..3)],
             other,
             page: (other + distance) % all,
-            flags: [0, sys::GUPLAB_PIN_WRITE][usize::from(rng.u8(0..4) > 0)],
+            flags: pin_flags(rng),
         };
         trial.variant(format!(
             "{:?} of page {other}, page {} is pinned, flags {:#x}",

@@ -65,6 +65,17 @@ pub(super) fn around(page: usize, all: usize) -> (usize, usize) {
 }
 
 impl Provenance {
+    /// Gives pages new content, and notes their page frames.
+    pub(super) fn fresh(
+        trial: &mut Trial<'_>,
+        mapping: &Mapping,
+        pages: (usize, usize),
+    ) -> Result<Provenance, Stop> {
+        let seed = trial.rng.u64(..);
+        Provenance::write(mapping, pages, seed);
+        Provenance::look(trial.session, mapping, pages, seed)
+    }
+
     /// Gives pages their content.
     pub(super) fn write(mapping: &Mapping, (first, nr_pages): (usize, usize), seed: u64) {
         for page in first..first + nr_pages {

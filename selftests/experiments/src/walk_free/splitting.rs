@@ -111,9 +111,7 @@ impl<'s> Duel for Splitting<'_, 's> {
             unmap_partially(mapping, 0).context("unmapping a page")?;
             there = (1, all - 1);
         }
-        let seed = trial.rng.u64(..);
-        Provenance::write(mapping, there, seed);
-        self.known = Provenance::look(trial.session, mapping, there, seed)?;
+        self.known = Provenance::fresh(trial, mapping, there)?;
         let rng = &mut trial.rng;
         // Near the page that was unmapped, so that a small folio is the same one.
         let page = match rng.bool() || trial.kind == Kind::AnonMthp {

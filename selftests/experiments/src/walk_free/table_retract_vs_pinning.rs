@@ -25,9 +25,9 @@
 //! has the grace period instead.
 
 use guplab::oracle::{Evidence, SAME_PAGE};
-use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Protection, Span, Way, page_size, split, sys};
+use guplab::{Duel, Kind, Mapping, Pin, Protection, Span, page_size, split};
 
-use super::aiming::walk_against;
+use super::aiming::{pin_flags, pin_page, walk_against};
 use super::changing::is_refusal;
 use super::forging::{Forged, Forger};
 use super::provenance::{Moves, New, Provenance, judge_pin};
@@ -88,9 +88,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         moves: Moves::watch(),
     };
     ring.duel(&mut sides, |task: &Task| {
-        let addr = mapping.page_addr(task.page);
-        let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
-        Span::of(|| session.pin(&request))
+        pin_page(session, mapping.page_addr(task.page), task.flags, gate)
     })
 }
 
@@ -127,7 +125,7 @@ impl<'s> Duel for RetractAgainstPin<'_, 's> {
             trial.count("still_a_pmd", 1);
         }
         let page = trial.rng.usize(0..all);
-        let flags = [0, sys::GUPLAB_PIN_WRITE][usize::from(trial.rng.u8(0..4) > 0)];
+        let flags = pin_flags(&mut trial.rng);
         trial.variant(format!("page {page} is pinned, flags {flags:#x}"));
         Ok(Some(Task { page, flags }))
     }

@@ -22,9 +22,9 @@
 
 use guplab::mapping::MemFile;
 use guplab::oracle::Evidence;
-use guplab::{Duel, Errno, Kind, Mapping, Pin, PinRequest, Span, Way, sys};
+use guplab::{Duel, Errno, Kind, Mapping, Pin, Span};
 
-use super::aiming::walk_against;
+use super::aiming::{pin_flags, pin_page, walk_against};
 use super::forging::{Forged, Forger};
 use super::provenance::{MAPPED_HERE, Moves, New, Provenance, judge_pin};
 use crate::trial::Context;
@@ -98,9 +98,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         moves: Moves::watch(),
     };
     ring.duel(&mut sides, |task: &Task| {
-        let addr = mapping.page_addr(task.page);
-        let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
-        Span::of(|| session.pin(&request))
+        pin_page(session, mapping.page_addr(task.page), task.flags, gate)
     })
 }
 
@@ -123,9 +121,7 @@ impl<'s> Duel for TruncateAgainstPin<'_, 's> {
             }
             mapping.renew(trial.session)?;
         }
-        let seed = trial.rng.u64(..);
-        Provenance::write(mapping, (0, all), seed);
-        self.known = Provenance::look(trial.session, mapping, (0, all), seed)?;
+        self.known = Provenance::fresh(trial, mapping, (0, all))?;
         let rng = &mut trial.rng;
         let page = rng.usize(0..all);
         let how = match rng.bool() {
@@ -142,7 +138,7 @@ impl<'s> Duel for TruncateAgainstPin<'_, 's> {
             how,
             gone: (first, end - first),
             page,
-            flags: [0, sys::GUPLAB_PIN_WRITE][usize::from(rng.u8(0..4) > 0)],
+            flags: pin_flags(rng),
         };
         trial.variant(format!(
             "{how:?} of pages {first}+{}, page {page} is pinned, flags {:#x}",

@@ -23,9 +23,9 @@
 //! else, and pin that one's private memory.
 
 use guplab::oracle::{Evidence, SAME_PAGE};
-use guplab::{Duel, Errno, Kind, Pin, PinRequest, SharedPage, Span, Way, sys};
+use guplab::{Duel, Errno, Kind, Pin, SharedPage, Span, sys};
 
-use super::aiming::walk_against;
+use super::aiming::{pin_page, walk_against};
 use super::sharing::{Arena, OWN_WORD, Sharer, count_shared};
 use crate::trial::Context;
 use crate::{Experiment, Family, Point, Stop, Trial, Whom, Window};
@@ -98,9 +98,7 @@ fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
         sharer,
     };
     ring.duel(&mut sides, |task: &Task| {
-        let addr = arena.page_addr(task.page);
-        let request = PinRequest::new(addr, 1, Way::PinFast, task.flags).after(gate);
-        Span::of(|| session.pin(&request))
+        pin_page(session, arena.page_addr(task.page), task.flags, gate)
     })
 }
 
