@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Arch;
+
 /// What is to be expected when a step is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,11 +75,11 @@ pub struct Expected<'s> {
 }
 
 impl<'s> Expected<'s> {
-    /// The same, as another architecture has it.
-    pub(crate) fn or(self, elsewhere: Option<&'s Elsewhere>) -> Expected<'s> {
-        match elsewhere {
-            None => self,
-            Some(there) => Expected {
+    /// The same on an architecture: this is x86-64's, and `arm64` what is another there.
+    pub(crate) fn on(self, arch: Arch, arm64: Option<&'s Elsewhere>) -> Expected<'s> {
+        match (arch, arm64) {
+            (Arch::X86, _) | (Arch::Arm64, None) => self,
+            (Arch::Arm64, Some(there)) => Expected {
                 class: there.class,
                 why: &there.why,
                 experiments: match there.experiments.as_slice() {

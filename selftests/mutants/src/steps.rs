@@ -49,10 +49,7 @@ impl Step {
             experiments: &self.experiments,
             quick: self.quick,
         };
-        match arch {
-            Arch::X86 => here,
-            Arch::Arm64 => here.or(self.arm64.as_ref()),
-        }
+        here.on(arch, self.arm64.as_ref())
     }
 }
 
@@ -87,10 +84,7 @@ impl Pair {
             experiments: &self.experiments,
             quick: self.quick,
         };
-        match arch {
-            Arch::X86 => here,
-            Arch::Arm64 => here.or(self.arm64.as_ref()),
-        }
+        here.on(arch, self.arm64.as_ref())
     }
 }
 
