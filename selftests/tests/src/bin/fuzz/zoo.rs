@@ -13,7 +13,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 /// Where the zoo is. The kernel gives addresses from the top down, and an address this low, far
 /// from heap and stack, to nobody: a hole in the zoo stays a hole.
-const BASE: usize = (1u64 << if usize::BITS > 32 { 37 } else { 30 }) as usize;
+const BASE: usize = 1 << if usize::BITS > 32 { 37 } else { 30 };
 
 /// Each area has as much room.
 const SLOT: usize = 4 << 20;

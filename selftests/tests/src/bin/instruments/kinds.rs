@@ -139,10 +139,11 @@ fn aside(session: &Session, mapping: &Mapping) -> Tested {
 fn protected(session: &Session, mapping: &Mapping) -> Tested {
     let step = step(mapping);
     number_pages(mapping);
-    let allowed =
-        [Protection::Read, Protection::None].map(|allow| (allow, allow == Protection::Read));
-    let none = mapping.kind().can_be_inaccessible().is_ok();
-    for (allow, readable) in allowed.into_iter().take(1 + usize::from(none)) {
+    let mut allowed = vec![(Protection::Read, true)];
+    if mapping.kind().can_be_inaccessible().is_ok() {
+        allowed.push((Protection::None, false));
+    }
+    for (allow, readable) in allowed {
         mapping.protect(0, step, allow).while_("mprotect")?;
         let seen = look(session, mapping, 0)?;
         let write = seen.0.leaf_flags & sys::GUPLAB_LEAF_WRITE != 0;
