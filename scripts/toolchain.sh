@@ -11,7 +11,6 @@
 #   UCARGO URUSTC  cargo and rustc for userspace
 #   TRUSTC TRUSTFLAGS  rustc for the programs of the guest, and what it needs to be told
 #   TCC TCFLAGS    a C compiler for them, likewise
-#   SYSROOT        where their C library is; empty if it is this machine's own
 #
 # rustc comes from, in this order: RUSTC and RUST_LIB_SRC if both are set; the rustc in the path if
 # it has its own source (rustup component add rust-src); a fixed pair from the Debian archive;
@@ -178,18 +177,18 @@ resolve_bindgen() {
 # the archive has one for the fixed pair's rustc, and for no other.
 # shellcheck disable=SC2034  # printed at the end, by name
 resolve_target() {
-	local own std
-	TRUSTC=$(command -v "$URUSTC") TRUSTFLAGS='' TCFLAGS='' SYSROOT=''
+	local own std sysroot
+	TRUSTC=$(command -v "$URUSTC") TRUSTFLAGS='' TCFLAGS=''
 	case $LLVM in
 	1) TCC=clang ;;
 	-*) TCC=clang$LLVM ;;
 	*) TCC=${LLVM}clang ;;
 	esac
 	[ -n "$is_foreign" ] || return 0
-	SYSROOT=$("$here/sysroot.sh")
-	TCFLAGS="--target=$gnu_triplet --sysroot=$SYSROOT"
+	sysroot=$("$here/sysroot.sh")
+	TCFLAGS="--target=$gnu_triplet --sysroot=$sysroot"
 	TRUSTFLAGS="$rust_flags -Clinker=$TCC -Clink-arg=-fuse-ld=lld"
-	TRUSTFLAGS="$TRUSTFLAGS -Clink-arg=--target=$gnu_triplet -Clink-arg=--sysroot=$SYSROOT"
+	TRUSTFLAGS="$TRUSTFLAGS -Clink-arg=--target=$gnu_triplet -Clink-arg=--sysroot=$sysroot"
 	own=$("$TRUSTC" --print target-libdir --target "$rust_target")
 	! compgen -G "$own/libstd-*.rlib" >/dev/null || return 0
 	debian_pair
@@ -209,6 +208,6 @@ resolve_cargo
 resolve_bindgen
 resolve_target
 for name in LLVM KRUSTC KRUSTDOC KCLIPPY KRUST_LIB_SRC BINDGEN UCARGO URUSTC TRUSTC TRUSTFLAGS \
-	TCC TCFLAGS SYSROOT; do
+	TCC TCFLAGS; do
 	printf '%s=%q\n' "$name" "${!name}"
 done
