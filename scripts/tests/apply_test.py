@@ -15,6 +15,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import results
+
 MUTANTS = Path(__file__).resolve().parent.parent / "mutants"
 
 
@@ -87,16 +89,7 @@ class Apply(unittest.TestCase):
 
 def main():
     Apply.source = Path(sys.argv[1])
-    tests = list(unittest.defaultTestLoader.loadTestsFromTestCase(Apply))
-    print(f"KTAP version 1\n1..{len(tests)}")
-    failures = 0
-    for number, test in enumerate(tests, 1):
-        result = test.run()
-        for _, traceback in result.errors + result.failures:
-            print(*(f"# {line}" for line in traceback.splitlines()), sep="\n")
-        failures += not result.wasSuccessful()
-        print(f"{'ok' if result.wasSuccessful() else 'not ok'} {number} {test}")
-    return 1 if failures else 0
+    return results.run(Apply)
 
 
 if __name__ == "__main__":

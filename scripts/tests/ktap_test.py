@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import results
+
 KTAP = Path(__file__).resolve().parent.parent / "ktap.py"
 GOOD = "KTAP version 1\n1..2\nok 1 one\nok 2 two # SKIP no swap\n"
 NESTED = "KTAP version 1\n1..1\n{inner}ok 1 outer\n"
@@ -96,17 +98,12 @@ def last_line(files):
 
 
 def main():
-    print("KTAP version 1")
-    print(f"1..{len(CASES)}")
-    failures = 0
-    for number, (name, files, wanted) in enumerate(CASES, 1):
+    checks = []
+    for name, files, wanted in CASES:
         line, code = last_line(files)
         good = line == wanted and (code == 0) == (" 0 failed" in wanted)
-        if not good:
-            failures += 1
-            print(f"# wanted {wanted}, got {line} and exit code {code}")
-        print(f"{'ok' if good else 'not ok'} {number} {name}")
-    return 1 if failures else 0
+        checks.append((name, good, f"wanted {wanted}, got {line} and exit code {code}"))
+    return results.report(checks)
 
 
 if __name__ == "__main__":

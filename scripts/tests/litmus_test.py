@@ -9,6 +9,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import results
+
 TOP = Path(__file__).resolve().parent.parent.parent
 TESTS = TOP / "Documentation/litmus"
 MAKEFILE = "VERSION = 7\nPATCHLEVEL = 2\nSUBLEVEL = 13\n"
@@ -117,18 +119,5 @@ class Litmus(unittest.TestCase):
         self.assertEqual(table, files)
 
 
-def main():
-    tests = list(unittest.defaultTestLoader.loadTestsFromTestCase(Litmus))
-    print(f"KTAP version 1\n1..{len(tests)}")
-    failures = 0
-    for number, test in enumerate(tests, 1):
-        result = test.run()
-        for _, traceback in result.errors + result.failures:
-            print(*(f"# {line}" for line in traceback.splitlines()), sep="\n")
-        failures += not result.wasSuccessful()
-        print(f"{'ok' if result.wasSuccessful() else 'not ok'} {number} {test}")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(results.run(Litmus))

@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import results
+
 PEERS = Path(__file__).resolve().parent.parent / "peers.py"
 
 TIMES = "# PIN_FAST_BENCHMARK: Time: get:{get} put:7 us{rest}# \n"
@@ -140,12 +142,7 @@ def main():
     for name, guplab, in_tree, wanted, text in CASES:
         output, code = compare(guplab, in_tree)
         checks.append((name, code == wanted and text in output, f"exit code {code}\n{output}"))
-    print(f"KTAP version 1\n1..{len(checks)}")
-    for number, (name, good, output) in enumerate(checks, 1):
-        if not good:
-            print("\n".join(f"# {line}" for line in output.splitlines()))
-        print(f"{'ok' if good else 'not ok'} {number} {name}")
-    return 0 if all(good for _, good, _ in checks) else 1
+    return results.report(checks)
 
 
 if __name__ == "__main__":
