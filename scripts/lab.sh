@@ -17,6 +17,7 @@ set -eu -o pipefail
 . "$(dirname "$0")/report.sh"
 . "$(dirname "$0")/cache.sh"
 . "$(dirname "$0")/arch.sh"
+. "$(dirname "$0")/lab-tests.sh"
 
 scripts=$GUPLAB_TOP/scripts
 command=$1
@@ -166,44 +167,6 @@ fetch_files() {
 	done
 }
 
-# Test programs say much; here only what fails is shown, and of the rest enough to see that time
-# passes.
-show_results() {
-	local line now last=0
-	while IFS= read -r line; do
-		printf -v now '%(%s)T' -1
-		case $line in
-		'not ok '*) say "$line" ;;
-		'ok '*) [ $((now - last)) -lt 2 ] || { say "$line"; last=$now; } ;;
-		esac
-	done
-}
-
-# host_test NAME COMMAND...: keeps its output and exit code for ktap.py.
-host_test() {
-	local name=$1 code=0
-	shift
-	"$@" >"$work/host/$name.out" 2>&1 || code=$?
-	echo "$code" >"$work/host/$name.rc"
-	[ "$code" -eq 0 ] || say "$name: exit code $code"
-}
-
-# What is fetched for them is announced to the user, not among the results.
-litmus_tests() {
-	"$scripts/litmus.sh" 2>&3
-}
-
-host_tests() {
-	next "tests on this machine"
-	mkdir -p "$work/host"
-	host_test scripts python3 "$scripts/tests/ktap_test.py"
-	host_test peers-script python3 "$scripts/tests/peers_test.py"
-	host_test litmus-runner python3 "$scripts/tests/litmus_test.py"
-	host_test litmus litmus_tests 3>&2
-	host_test mutant-patches python3 "$scripts/tests/apply_test.py" "$("$scripts/kernel-source.sh")"
-	host_test userspace selftests test-host
-}
-
 # build_peers DIR [--quick]: the in-tree users of gup_test.
 build_peers() {
 	local dir=$1
@@ -226,25 +189,6 @@ has_gup_test() {
 	grep -qx CONFIG_GUP_TEST=y "$kdir/.config" && grep -qx CONFIG_KALLSYMS=y "$kdir/.config"
 }
 
-# The same with a single kernel, which initcall_blacklist= keeps from starting its driver.
-peers_tests() {
-	local dir=$work/peers
-	mkdir "$dir"
-	if ! has_gup_test; then
-		next "no driver to compare with"
-		next "no in-tree tests"
-		next "no users of gup_test: the kernel has no CONFIG_GUP_TEST, or not CONFIG_KALLSYMS"
-		printf 'KTAP version 1\n1..0 # SKIP the kernel has no driver to compare with\n' \
-			>"$work/host/peers.out"
-		echo 4 >"$work/host/peers.rc"
-		return
-	fi
-	build_peers "$dir" --quick
-	boot_peers "$dir" in-tree
-	boot_peers "$dir" guplab
-	host_test peers "$scripts/peers.py" compare --format ktap "$dir/in-tree" "$dir/guplab"
-}
-
 # A kernel that can leave out steps, and the module for it.
 mutant_kernel() {
 	export KCONFIG_EXTRA="${KCONFIG_EXTRA:+$KCONFIG_EXTRA }mutants"
@@ -252,39 +196,6 @@ mutant_kernel() {
 	grep -qx CONFIG_MM_MUTANTS=y "$kdir/.config" ||
 		die "$kdir has no CONFIG_MM_MUTANTS; scripts/mutants/apply.sh patches a kernel source"
 	module
-}
-
-# The mutants that a test can wait for.
-mutant_tests() {
-	local code=0 programs=$work/programs
-	if [ -n "${KDIR:-}" ]; then
-		next "no kernel with mutants"
-		next "no module for it"
-		next "no mutants: KDIR is a kernel of your own"
-		printf 'KTAP version 1\n1..0 # SKIP KDIR is a kernel of your own\n' >"$work/host/mutants.out"
-		echo 4 >"$work/host/mutants.rc"
-		return
-	fi
-	mutant_kernel
-	work=$work/mutants
-	mkdir "$work"
-	mv "$programs" "$work/programs"
-	boot "mutants in the VM"
-	"$scripts/mutants-run.sh" "$kdir" "$work" --quick --keep-kernel | show_hunts || code=$?
-	mv "$work/programs" "$programs"
-	work=${work%/mutants}
-	[ "$code" -le 1 ] || say "the hunt ended with exit code $code"
-	host_test mutants "$(host_guplab)" mutants show --quick --format ktap \
-		"$work/mutants/journal.jsonl"
-}
-
-show_hunts() {
-	local line
-	while IFS= read -r line; do
-		case $line in
-		*': killed by '* | *': survived '* | *': skipped: '*) say "${line:0:100}" ;;
-		esac
-	done
 }
 
 # What there is of the journal is kept, however this ends.
