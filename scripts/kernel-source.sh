@@ -69,6 +69,13 @@ fi
 boards=arch/arm/boot/dts/arm
 if [ "${1:-}" = --boards ] && ! compgen -G "$GUPLAB_CACHE/$entry/linux/$boards/*.dts" >/dev/null; then
 	lock_cache "$entry"
-	unpack "$GUPLAB_CACHE/$entry" --wildcards "*/$boards/*"
+	dir=$GUPLAB_CACHE/$entry/boards
+	rm -rf "$dir"
+	mkdir "$dir"
+	unpack "$dir" --wildcards "*/$boards/*"
+	# In one step, or an interrupted run would leave some of them.
+	rm -rf "$GUPLAB_CACHE/$entry/linux/$boards"
+	mv "$dir/linux/$boards" "$GUPLAB_CACHE/$entry/linux/$boards"
+	rm -rf "$dir"
 fi
 printf '%s\n' "$GUPLAB_CACHE/$entry/linux"
