@@ -67,12 +67,13 @@ peers_tests() {
 
 # The mutants that a test can wait for.
 mutant_tests() {
-	local code=0 programs=$work/programs
-	if [ -n "${KDIR:-}" ]; then
+	local code=0 programs=$work/programs reason=$no_mutants
+	[ -z "${KDIR:-}" ] || reason="KDIR is a kernel of your own"
+	if [ -n "$reason" ]; then
 		next "no kernel with mutants"
 		next "no module for it"
-		next "no mutants: KDIR is a kernel of your own"
-		host_skip mutants "KDIR is a kernel of your own"
+		next "no mutants: $reason"
+		host_skip mutants "$reason"
 		return
 	fi
 	mutant_kernel

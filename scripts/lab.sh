@@ -253,6 +253,7 @@ run | matrix | bench | shell)
 	exit "$code"
 	;;
 mutants)
+	[ -z "$no_mutants" ] || die "$no_mutants"
 	steps=7
 	work_dir
 	: "${GUPLAB_JOURNAL:=mutants.jsonl}"
