@@ -4,6 +4,7 @@
 //! are armed.
 
 use crate::{
+    decimal::Decimal,
     delay,
     session,
     stats::TOTALS, //
@@ -45,7 +46,8 @@ impl Debugfs {
 
 fn show_sessions(_: &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
     session::for_each(|account| {
-        writeln!(f, "session {} pid {}", account.id, account.pid)?;
+        let id = Decimal::counted(account.id);
+        f.write_fmt(fmt!("session {id} pid {}\n", account.pid))?;
         account.counters.show(f)
     })
 }

@@ -20,6 +20,7 @@
 
 use crate::{
     bindings,
+    decimal::Decimal,
     mm,
     uapi::{
         self,
@@ -200,16 +201,16 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut counts = guplab_delay::default();
         slot.fill(&mut counts);
         let name = Number::try_from(counts.point).map_or(c"?", Number::name);
-        writeln!(
-            f,
-            "session {session} id {id} point {} passes {} held {} held_ns {} alone {} met {}",
+        f.write_fmt(fmt!(
+            "session {} id {id} point {} passes {} held {} held_ns {} alone {} met {}\n",
+            Decimal::counted(session),
             name.to_str().unwrap_or("?"),
-            counts.passes,
-            counts.held,
-            counts.held_ns,
-            counts.alone,
-            counts.met,
-        )?;
+            Decimal(counts.passes),
+            Decimal(counts.held),
+            Decimal(counts.held_ns),
+            Decimal(counts.alone),
+            Decimal(counts.met)
+        ))?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! The file operations of /dev/guplab.
 
 use crate::{
+    decimal::Decimal,
     ioctl,
     session::Session, //
 };
@@ -32,8 +33,12 @@ impl MiscDevice for Session {
 
     fn show_fdinfo(me: Pin<&Self>, m: &SeqFile, _file: &File) {
         let account = me.account();
-        seq_print!(m, "guplab-session:\t{}\n", account.id);
-        seq_print!(m, "guplab-handles:\t{}\n", account.counters.handles.get());
-        seq_print!(m, "guplab-pages:\t{}\n", account.counters.held_pages.get());
+        seq_print!(m, "guplab-session:\t{}\n", Decimal::counted(account.id));
+        seq_print!(m, "guplab-handles:\t{}\n", account.counters.handles.count());
+        seq_print!(
+            m,
+            "guplab-pages:\t{}\n",
+            account.counters.held_pages.count()
+        );
     }
 }

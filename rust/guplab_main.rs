@@ -22,6 +22,7 @@ mod clock;
 mod collapse;
 mod compare;
 mod debug;
+mod decimal;
 mod delay;
 mod device;
 mod flags;

@@ -25,6 +25,11 @@ s64 guplab_ktime_to_us(s64 kt)
 	return ktime_to_us(kt);
 }
 
+u64 guplab_div_rem(u64 dividend, u32 divisor, u32 *remainder)
+{
+	return div_u64_rem(dividend, divisor, remainder);
+}
+
 bool guplab_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);

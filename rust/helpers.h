@@ -66,6 +66,7 @@ struct module *guplab_this_module(void);
 
 /* Tasks and time. */
 s64 guplab_ktime_to_us(s64 kt);
+u64 guplab_div_rem(u64 dividend, u32 divisor, u32 *remainder);
 bool guplab_fatal_signal_pending(void);
 bool guplab_in_task(void);
 bool guplab_irqs_disabled(void);

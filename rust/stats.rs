@@ -2,9 +2,13 @@
 
 //! Counters of a session and of the module.
 
-use crate::uapi::guplab_stats;
+use crate::{
+    decimal::Decimal,
+    uapi::guplab_stats, //
+};
 use kernel::{
     fmt,
+    prelude::*,
     sync::atomic::{
         Atomic,
         Relaxed, //
@@ -34,7 +38,7 @@ macro_rules! counters {
 
             /// Writes one line for each counter.
             pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                $(writeln!(f, "{} {}", stringify!($name), self.$name.get())?;)*
+                $(f.write_fmt(fmt!("{} {}\n", stringify!($name), self.$name.count()))?;)*
                 Ok(())
             }
         }
@@ -81,6 +85,11 @@ impl Counter {
     pub(crate) fn sub(&self, n: u64) {
         // CAST: As above.
         self.0.add((n as i64).wrapping_neg(), Relaxed);
+    }
+
+    /// Returns the count, to be printed.
+    pub(crate) fn count(&self) -> Decimal {
+        Decimal(self.get())
     }
 
     /// Returns the count.
