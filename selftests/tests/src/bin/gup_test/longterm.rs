@@ -10,6 +10,9 @@ use guplab_tests::{Test, Tested, While, ensure_eq, fail, memory, open};
 
 use crate::drivers;
 
+/// The last page of the address space.
+const LAST_PAGE: u64 = usize::MAX as u64 & !4095;
+
 /// Every sort of START.
 pub(crate) const FLAGS: [u32; 4] = [
     0,
@@ -157,10 +160,10 @@ const CASES: &[Case] = &[
         start(d, m, |r| r.addr = KERNEL_ADDRESS)
     }),
     ("START of a range that wraps", Some(Errno::FAULT), |d, m| {
-        start(d, m, |r| (r.addr, r.size) = (u64::MAX - 4095, 8192))
+        start(d, m, |r| (r.addr, r.size) = (LAST_PAGE, 8192))
     }),
     ("START of a range that wraps, by pin_user_pages_fast()", Some(Errno::OVERFLOW), |d, m| {
-        start(d, m, |r| (r.addr, r.size, r.flags) = (u64::MAX - 4095, 8192, LONGTERM_FAST))
+        start(d, m, |r| (r.addr, r.size, r.flags) = (LAST_PAGE, 8192, LONGTERM_FAST))
     }),
     ("START for writing of memory for reading", Some(Errno::FAULT), |d, m| {
         m.protect(3, 1, Protection::Read)?;
