@@ -115,7 +115,7 @@ fn walk(asked: Asked, known: &Known<'_>, steps: &mut Vec<Step>) -> End {
         Err(end) => return end,
     }
     // The slow path asks the same CPU for the rights of the same key.
-    if known.seen.stop() == Some(Stop::Permission) && is_denied_by_key(asked, known.seen) {
+    if known.seen.stop() == Some(Stop::Permission) && is_denied_by_key(asked, vma, known.seen) {
         return End::Fails(Refusal::ProtectionKey);
     }
     let mut state = State::of(known);
@@ -140,11 +140,12 @@ fn walk(asked: Asked, known: &Known<'_>, steps: &mut Vec<Step>) -> End {
     End::Unsure
 }
 
-/// Whether nothing in the entry itself forbids the access that was refused.
-fn is_denied_by_key(asked: Asked, seen: &Explanation) -> bool {
+/// Whether nothing in mapping and entry forbids the access that was refused.
+fn is_denied_by_key(asked: Asked, vma: &Vma, seen: &Explanation) -> bool {
     let has = |flag| seen.0.leaf_flags & flag != 0;
     let may_write = !asked.is_write() || has(sys::GUPLAB_LEAF_WRITE);
-    has(sys::GUPLAB_LEAF_MAPPED) && !has(sys::GUPLAB_LEAF_PROTNONE) && may_write
+    let is_allowed = !has(sys::GUPLAB_LEAF_PROTNONE) && vma.is_accessible() && may_write;
+    has(sys::GUPLAB_LEAF_MAPPED) && is_allowed
 }
 
 #[cfg(test)]

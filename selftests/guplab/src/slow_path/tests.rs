@@ -24,6 +24,8 @@ const NOT_OWN: u32 = FIXED | sys::GUPLAB_PAGE_ANON;
 /// A mapping with an entry in it.
 struct Scene {
     vma: Vma,
+    /// Why the lockless walk stopped.
+    stop: Stop,
     level: Level,
     leaf: u32,
     page: u32,
@@ -36,6 +38,7 @@ impl Scene {
     fn new(flags: &str, backing: Backing, leaf: u32, page: u32) -> Scene {
         Scene {
             vma: vma(flags, backing),
+            stop: Stop::Empty,
             level: Level::Pte,
             leaf,
             page,
@@ -55,6 +58,13 @@ impl Scene {
         }
     }
 
+    fn denied(self) -> Scene {
+        Scene {
+            stop: Stop::Permission,
+            ..self
+        }
+    }
+
     fn nonpresent(flags: &str, pagemap: u64) -> Scene {
         let leaf = sys::GUPLAB_LEAF_NONPRESENT;
         Scene {
@@ -65,7 +75,7 @@ impl Scene {
 
     fn ask(&self, flags: u32, get: bool) -> Foretold {
         let seen = Explanation(sys::guplab_explain {
-            stop: sys::GUPLAB_STOP_EMPTY,
+            stop: self.stop.number(),
             level: self.level.number(),
             leaf_flags: self.leaf,
             page_flags: self.page,
@@ -178,6 +188,15 @@ fn force_writes_where_the_vma_does_not_allow_it() {
     let none = Scene::new("mr mw sd", Backing::Anonymous, none, OWN);
     none.expect(READ, &[], End::Fails(Refusal::NotReadable));
     none.expect(FORCE | HONOR, &[], TAKES);
+}
+
+#[test]
+fn a_key_denies_only_what_the_mapping_allows() {
+    let scene = Scene::anon(MAPPED, OWN).denied();
+    scene.expect(READ, &[], End::Fails(Refusal::ProtectionKey));
+    // Without NUMA balancing an entry of a PROT_NONE mapping looks like any other.
+    let none = Scene::new("mr mw sd", Backing::Anonymous, MAPPED, OWN).denied();
+    none.expect(FORCE, &[], TAKES);
 }
 
 #[test]
