@@ -9,8 +9,12 @@ use guplab::{Kind, Mapping, PinRequest, Result, Session, Way, sys};
 
 use crate::{Not, While, memory, open};
 
-/// An address of the kernel's part of the address space, on 64-bit machines.
-pub const KERNEL_ADDRESS: u64 = 0xffff_8880_0000_0000;
+/// An address of the kernel's part of the address space.
+pub const KERNEL_ADDRESS: u64 = if usize::BITS > 32 {
+    0xffff_8880_0000_0000
+} else {
+    0xf000_0000
+};
 
 /// The ground.
 #[derive(Debug)]

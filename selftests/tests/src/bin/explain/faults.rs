@@ -39,10 +39,10 @@ pub(crate) const SCENES: &[Scene] = &[
         hint(session, Kind::AnonPteThp)
     }),
     ("a page that userfaultfd protects", |session| {
-        protected(session, Kind::Anon4k, &[], nothing)
+        protected(session, Kind::Anon4k, &[Feature::Wp], nothing)
     }),
     ("a huge page that userfaultfd protects", |session| {
-        protected(session, Kind::AnonThp, &[], nothing)
+        protected(session, Kind::AnonThp, &[Feature::Wp], nothing)
     }),
     ("shmem that userfaultfd protects", |session| {
         protected(session, Kind::Shmem, &[Feature::WpShmem], nothing)
@@ -176,7 +176,7 @@ fn protected_in_swap(session: &Session) -> Result<Stage<'_>, Not> {
     Ok(Box::new(move || {
         let _until_all_is_over = &zram;
         let mapping = memory(session, Kind::Anon4k, 1)?;
-        let uffd = or_skip(Uffd::open(&[]))?;
+        let uffd = or_skip(Uffd::open(&[Feature::Wp]))?;
         let pages = mapping.pages();
         uffd.register(&mapping, 0, pages, Faults::WriteProtect)
             .while_("registering")?;

@@ -8,10 +8,16 @@ use crate::delay;
 use crate::request::{PAGE, Passed, Request, bad_mode};
 use crate::walk;
 
+/// Addresses from here on are the kernel's. None is made between those of user space and this one.
+const KERNEL: u64 = if usize::BITS > 32 {
+    1 << 62
+} else {
+    0xc000_0000
+};
+
 pub(crate) fn bad_range(addr: u64, len: u64, max: u64) -> bool {
     let page = page_size() as u64;
-    // Addresses between the two halves are not made here.
-    addr % page != 0 || len == 0 || len % page != 0 || len > max || addr >= 1 << 62
+    addr % page != 0 || len == 0 || len % page != 0 || len > max || addr >= KERNEL
 }
 
 pub(crate) fn bad_pages(addr: u64, nr_pages: u32, max: u32) -> bool {

@@ -18,10 +18,10 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         Test::new("uffd: a missing page is told and given", missing),
         Test::new("uffd: a write to protected anon-4k is told", || {
-            protected(Kind::Anon4k, &[])
+            protected(Kind::Anon4k, &[Feature::Wp])
         }),
         Test::new("uffd: a write to protected anon-thp is told", || {
-            protected(Kind::AnonThp, &[])
+            protected(Kind::AnonThp, &[Feature::Wp])
         }),
         Test::new("uffd: a write to protected private-shmem is told", || {
             protected(Kind::PrivateShmem, &[Feature::WpShmem])
@@ -139,7 +139,7 @@ fn protected(kind: Kind, features: &[Feature]) -> Tested {
 fn protected_copy() -> Tested {
     let session = open()?;
     let mapping = memory(&session, Kind::Anon4k, 1)?;
-    let uffd = or_skip(Uffd::open(&[]))?;
+    let uffd = or_skip(Uffd::open(&[Feature::Wp]))?;
     uffd.register(&mapping, 0, mapping.pages(), Faults::Both)
         .while_("registering")?;
     mapping.discard().while_("discarding")?;
