@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use guplab::oracle::Evidence;
-use guplab::{KernelState, OpenError, Protocol, Session, SharedPage, Violation, cpu};
+use guplab::{KernelState, OpenError, Protocol, Session, SharedPage, Violation, cpu, khugepaged};
 
 use crate::Case;
 use crate::case_process::{Fate, Limits, in_process};
@@ -109,7 +109,10 @@ pub fn run(
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<RunReport, OpenError> {
     // Fails early, and with the reason, where there is no module.
-    drop(Session::open()?);
+    let session = Session::open()?;
+    // Where that is nobody's to say, there may be no khugepaged.
+    let _away = khugepaged::keep_away(session.pmd_size());
+    drop(session);
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     assert_eq!(
         threads, 1,

@@ -124,6 +124,16 @@ impl Range {
         }
     }
 
+    /// Gives no part of it to children, and no hole beside it.
+    pub fn keep_from_children(&self) -> Result<()> {
+        let (reserved, len) = (self.reserved.as_ptr(), self.reserved_len);
+        // SAFETY: This process keeps what is reserved, and a child has no range that it could use.
+        match unsafe { libc::madvise(reserved, len, libc::MADV_DONTFORK) } {
+            0 => Ok(()),
+            _ => Err(last_error()),
+        }
+    }
+
     /// mprotect(2) for a part.
     pub fn protect(&self, at: usize, len: usize, protection: c_int) -> Result<()> {
         // SAFETY: The part lies in the range, whose content nothing but atomics refers to.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use procfs::Current;
 use procfs::process::all_processes;
 
+use crate::address::Range;
 use crate::knob::{Knobs, number};
 use crate::unsupported::Unsupported;
 
@@ -17,6 +18,60 @@ const DIR: &str = "/sys/kernel/mm/transparent_hugepage/khugepaged";
 #[derive(Debug)]
 pub struct Khugepaged {
     _knobs: Knobs,
+    // Goes last.
+    _pass: Option<LastPass>,
+}
+
+/// The pass that putting back `scan_sleep_millisecs` wakes it up for: it is over when this is gone.
+#[derive(Debug)]
+struct LastPass;
+
+impl Drop for LastPass {
+    fn drop(&mut self) {
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Keeps khugepaged away, as good as, as long as this lives. Made by [`keep_away`].
+#[derive(Debug)]
+pub struct KeptAway {
+    _rest: Khugepaged,
+    _bait: Range,
+}
+
+/// How long to wait for a pass that is under way, or that a new setting wakes it up for; and for one
+/// that comes when it has slept as long as it was to.
+const PASS: Duration = Duration::from_secs(1);
+const SLEEP: Duration = Duration::from_secs(11);
+
+/// Has khugepaged leave alone what is mapped from now on, by this process and its children, however
+/// it works otherwise. What it collapses can't be told from what an experiment's own collapse did,
+/// and it fills holes.
+///
+/// It comes at once when an mm is the first one on its list. So this process gives it something to
+/// come for, which children don't have.
+pub fn keep_away(pmd_size: usize) -> Result<KeptAway> {
+    let failed = |error| Unsupported::new("something for khugepaged to come for", error);
+    let before = full_scans()?;
+    let rest = Khugepaged::at_rest()?;
+    let bait = Range::map(
+        pmd_size,
+        pmd_size,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        -1,
+    )
+    .map_err(failed)?;
+    bait.keep_from_children().map_err(failed)?;
+    bait.advise(0, pmd_size, libc::MADV_HUGEPAGE)
+        .map_err(failed)?;
+    let end = Instant::now() + if is_deaf()? { SLEEP } else { PASS };
+    while full_scans()? == before && Instant::now() < end {
+        sleep(Duration::from_millis(1));
+    }
+    Ok(KeptAway {
+        _rest: rest,
+        _bait: bait,
+    })
 }
 
 type Result<T> = std::result::Result<T, Unsupported>;
@@ -26,23 +81,28 @@ impl Khugepaged {
     pub fn with(values: &[(&str, u64)]) -> Result<Khugepaged> {
         Ok(Khugepaged {
             _knobs: Knobs::set(DIR, values)?,
+            _pass: None,
         })
     }
 
     /// Has it work without a pause, and fill up what is not populated: `max_ptes` is how many PTEs
     /// without a page a huge page may replace.
     pub fn hurry(max_ptes_none: u64) -> Result<Khugepaged> {
-        if cfg!(target_pointer_width = "32") && uptime()? < DEAF {
+        if is_deaf()? {
             let reason = "a 32-bit kernel doesn't wake it in the first five minutes";
             return Err(Unsupported::new("khugepaged", reason));
         }
-        Khugepaged::with(&[
+        let hurried = Khugepaged::with(&[
             ("max_ptes_none", max_ptes_none),
             ("pages_to_scan", 1 << 16),
             ("alloc_sleep_millisecs", 1),
             // The last one: this wakes it up.
             ("scan_sleep_millisecs", 1),
-        ])
+        ])?;
+        Ok(Khugepaged {
+            _pass: Some(LastPass),
+            ..hurried
+        })
     }
 
     /// Keeps it from work, as good as: it sleeps for long.
@@ -55,9 +115,9 @@ impl Khugepaged {
 /// scan_sleep_millisecs says that it has slept enough: it sleeps on (INITIAL_JIFFIES).
 const DEAF: Duration = Duration::from_secs(301);
 
-fn uptime() -> Result<Duration> {
+fn is_deaf() -> Result<bool> {
     let uptime = procfs::Uptime::current().map_err(|e| Unsupported::new("/proc/uptime", e))?;
-    Ok(uptime.uptime_duration())
+    Ok(cfg!(target_pointer_width = "32") && uptime.uptime_duration() < DEAF)
 }
 
 /// How many collapses it has done.

@@ -5,6 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use guplab::{Session, khugepaged};
 use guplab_experiments::machine::Machine;
 use guplab_experiments::runner::run_alone;
 use guplab_experiments::trial::Budget;
@@ -74,6 +75,7 @@ impl Campaign {
     pub fn run(&self, journal: &mut Journal, mut say: impl FnMut(&str)) -> anyhow::Result<Ended> {
         let machine = Machine::here();
         journal.note(Event::Boot { machine })?;
+        let _away = khugepaged::keep_away(Session::open()?.pmd_size());
         let (done, total) = (self.count_done(journal), self.count());
         if done > 0 {
             say(&format!("{done} of {total} hunts were made before"));

@@ -3,11 +3,9 @@
 
 use std::fmt;
 
-use guplab::khugepaged::Khugepaged;
 use guplab::remote::process_madvise;
 use guplab::{Advice, Errno, Mapping, Peer, Session, SharedPage};
 
-use super::background::keep_away;
 use crate::collapsing::{By, Collapsed, collapse};
 use crate::trial::Context;
 use crate::{Stop, Trial};
@@ -35,7 +33,6 @@ pub(super) struct Askers<'a> {
     session: &'a Session,
     peer: Peer<'a>,
     all: Vec<Asker>,
-    _calm: Option<Khugepaged>,
 }
 
 /// In the peer's answer: the command itself failed.
@@ -66,12 +63,7 @@ impl<'a> Askers<'a> {
         let peer = Peer::fork(shared, &[&ioctl, &madvise]).context("fork")?;
         let own = ways.iter().map(|&by| Asker::Own(by));
         let all = own.chain(ways.iter().map(|&by| Asker::Peer(by))).collect();
-        Ok(Askers {
-            session,
-            peer,
-            all,
-            _calm: keep_away(trial),
-        })
+        Ok(Askers { session, peer, all })
     }
 
     /// All of them.

@@ -120,24 +120,6 @@ impl<'m> Background<'m> {
     }
 }
 
-/// Keeps khugepaged away as long as the result lives; none where there is no khugepaged. To be
-/// called before the mapping is made.
-///
-/// It comes at once when an mm is the first one on its list, as that of a case is, and while it
-/// collapses a range, nothing is mapped there: a mapping that is being made would not be of its
-/// kind. So it gets something else to come for.
-pub(super) fn keep_away(trial: &Trial<'_>) -> Option<Khugepaged> {
-    let before = full_scans().ok()?;
-    let calm = Khugepaged::at_rest().ok()?;
-    let bait = Mapping::new(trial.session, Kind::Anon4k, 1).ok()?;
-    bait.advise(0, bait.pages(), Advice::HugePage).ok()?;
-    let end = Instant::now() + LIMIT;
-    while full_scans().ok()? == before && Instant::now() < end {
-        sleep(Duration::from_millis(1));
-    }
-    Some(calm)
-}
-
 fn folio_order(trial: &Trial<'_>, mapping: &Mapping) -> Result<u32, Stop> {
     let pages = trial.session.inspect(0, mapping.addr(), 1);
     Ok(pages.context("INSPECT of an address")?[0].0.order)

@@ -26,7 +26,6 @@
 use guplab::oracle::Evidence;
 use guplab::{Duel, Kind, Mapping, Pin, PinRequest, Session, Span, Way, page_size, sys};
 
-use super::background::keep_away;
 use super::windows::{collapsible_anon, step};
 use crate::aim::Gated;
 use crate::aim::WALKER;
@@ -72,7 +71,6 @@ struct ZapAgainstPin<'t, 's> {
 }
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
-    let _calm = keep_away(trial);
     let mapping = trial.mapping(1)?;
     let ways = By::available(trial)?;
     trial.aim(&mapping)?;

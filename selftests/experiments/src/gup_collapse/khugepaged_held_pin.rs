@@ -9,7 +9,7 @@
 use guplab::oracle::Evidence;
 use guplab::{Kind, Mapping, Page, PinRequest, Way, sys};
 
-use super::background::{Background, Visit, keep_away};
+use super::background::{Background, Visit};
 use super::pinners::judge_pin;
 use super::windows::collapsible;
 use crate::collapsing::{fill, verify_fill};
@@ -31,9 +31,7 @@ pub const EXPERIMENT: Experiment = Experiment {
 const VISITS: u32 = 25;
 
 fn run(trial: &mut Trial<'_>) -> Result<(), Stop> {
-    let calm = keep_away(trial);
     let mapping = trial.mapping(1)?;
-    drop(calm);
     let background = Background::new(trial, &mapping)?;
     let mut orders = vec![trial.session.pmd_order()];
     // Page cache becomes as large as a PMD maps or not at all; so does a folio of that size.

@@ -29,7 +29,7 @@
 
 use guplab::{Duel, Kind, Mapping, Span};
 
-use super::background::{Background, Visit, keep_away};
+use super::background::{Background, Visit};
 use super::pinners::{Pinned, Pinner};
 use super::windows::{CLEARS_PMD, UNMAPS_PAGE, collapsible, collapsible_anon, window_of};
 use crate::collapsing::{fill, verify_fill};
@@ -77,9 +77,7 @@ struct KhugepagedAgainstPin<'t, 's> {
 }
 
 fn run(trial: &mut Trial<'_>, smaller: bool) -> Result<(), Stop> {
-    let calm = keep_away(trial);
     let mapping = trial.mapping(1)?;
-    drop(calm);
     let background = Background::new(trial, &mapping)?;
     let orders = match smaller {
         false => vec![trial.session.pmd_order()],

@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
             "khugepaged: collapses what is advised",
             khugepaged_collapses,
         ),
+        Test::new("khugepaged: can be kept away", khugepaged_kept_away),
         Test::new("khugepaged: its settings are put back", khugepaged_settings),
         Test::new("swap: pages go out and come back", swaps),
         Test::new("swap: a pinned page stays", pinned_stays),
@@ -124,6 +125,22 @@ fn khugepaged_collapses() -> Tested {
     let collapsed = or_skip(khugepaged::pages_collapsed())? - before;
     ensure!(collapsed >= 2, "{collapsed} collapses were counted");
     expect_numbers(&mapping, "after the collapse")
+}
+
+/// In a hurry it would collapse the mapping within milliseconds.
+fn khugepaged_kept_away() -> Tested {
+    let session = open()?;
+    let mapping = memory(&session, Kind::Anon4k, 2)?;
+    let before = or_skip(khugepaged::pages_collapsed())?;
+    let _hurry = or_skip(Khugepaged::hurry(511))?;
+    let _away = or_skip(khugepaged::keep_away(session.pmd_size()))?;
+    mapping
+        .advise(0, mapping.pages(), Advice::HugePage)
+        .while_("MADV_HUGEPAGE")?;
+    sleep(Duration::from_millis(300));
+    let collapsed = or_skip(khugepaged::pages_collapsed())? - before;
+    ensure_eq!(collapsed, 0, "collapses");
+    Ok(())
 }
 
 fn khugepaged_settings() -> Tested {
