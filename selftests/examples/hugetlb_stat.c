@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * nr_hugetlb in /proc/vmstat sinks by a huge page with each migration of one. No right is needed but
- * to some huge pages on each of two nodes:
+ * nr_hugetlb in /proc/vmstat sinks by a huge page with each migration of one. No right is needed
+ * but to some huge pages on each of two nodes:
  *
  *	echo 16 > /proc/sys/vm/nr_hugepages
  *	cc -O2 -o hugetlb_stat hugetlb_stat.c && ./hugetlb_stat
  *
- * Four are mapped, and one of them is moved to and fro. What is less than 0 is shown as 0 there, but
- * not where a write to /proc/sys/vm/stat_refresh logs it.
+ * Four are mapped, and one of them is moved to and fro. What is less than 0 is shown as 0 there,
+ * but not where a write to /proc/sys/vm/stat_refresh logs it.
  *
  * Exit code: 0 if nr_hugetlb says so, 1 if it doesn't, 4 if it can't be tried.
  */

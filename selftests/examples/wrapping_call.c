@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * On 32 bits mm/gup_test.c asks GUP for as many pages as a call is to have, and not for as many as
- * it has room for, if the end of the call wraps. Shown by the kernel's own CONFIG_GUP_TEST, as root;
- * no guplab is needed.
+ * On 32 bits mm/gup_test.c asks GUP for as many pages as a call is to have, and not for as many
+ * as it has room for, if the end of the call wraps. Shown by the kernel's own CONFIG_GUP_TEST, as
+ * root; no guplab is needed.
  *
  *	arm-linux-gnueabihf-gcc -static -O2 -o wrapping_call wrapping_call.c && ./wrapping_call
  *
  * The range has one page, and a call 2^20, which are 4 GiB. The array for one page is 64 bytes of
- * slab, in which fifteen more fit, and eleven more are mapped: nothing is overwritten that is in use.
+ * slab, in which fifteen more fit, and eleven more are mapped: nothing is overwritten that is in
+ * use.
  *
  * Exit code: 0 if one page was pinned, 1 if there were more, 4 if it can't be tried.
  */

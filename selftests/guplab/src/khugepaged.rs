@@ -39,10 +39,8 @@ pub struct KeptAway {
     _bait: Range,
 }
 
-/// How long to wait for a pass that is under way, or that a new setting wakes it up for; and for one
-/// that comes when it has slept as long as it was to.
+/// How long to wait for a pass that is under way, or that a new setting wakes it up for.
 const PASS: Duration = Duration::from_secs(1);
-const SLEEP: Duration = Duration::from_secs(11);
 
 /// Has khugepaged leave alone what is mapped from now on, by this process and its children, however
 /// it works otherwise. What it collapses can't be told from what an experiment's own collapse did,
@@ -64,7 +62,7 @@ pub fn keep_away(pmd_size: usize) -> Result<KeptAway> {
     bait.keep_from_children().map_err(failed)?;
     bait.advise(0, pmd_size, libc::MADV_HUGEPAGE)
         .map_err(failed)?;
-    let end = Instant::now() + if is_deaf()? { SLEEP } else { PASS };
+    let end = Instant::now() + PASS;
     while full_scans()? == before && Instant::now() < end {
         sleep(Duration::from_millis(1));
     }

@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 
 use guplab::ktap::exit;
 use guplab::uffd::{Faults, Uffd};
-use guplab::{KernelState, Kind, Ktap, Mapping, Outcome, PinRequest, Session, Way, sys};
+use guplab::{
+    KernelState, Kind, Ktap, Mapping, Outcome, PinRequest, Session, Way, khugepaged, sys,
+};
 
 /// Why a test didn't pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,14 +185,19 @@ pub fn run_all_within(tests: &[Test], limit: Duration) -> ExitCode {
 }
 
 fn write_all(tests: &[Test], limit: Duration) -> io::Result<u8> {
-    if let Err(error) = Session::open() {
-        if error.is_no_module() {
+    let pmd_size = match Session::open() {
+        Ok(session) => session.pmd_size(),
+        Err(error) if error.is_no_module() => {
             Ktap::skip_all(io::stdout(), &error.to_string())?;
             return Ok(exit::SKIP);
         }
-        eprintln!("{error}");
-        return Ok(exit::FAIL);
-    }
+        Err(error) => {
+            eprintln!("{error}");
+            return Ok(exit::FAIL);
+        }
+    };
+    // Where that is nobody's to say, there may be no khugepaged.
+    let _away = khugepaged::keep_away(pmd_size);
     let mut ktap = Ktap::new(io::stdout(), tests.len())?;
     let mut hung = false;
     for test in tests {

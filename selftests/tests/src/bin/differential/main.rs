@@ -21,7 +21,6 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use guplab::khugepaged::Khugepaged;
 use guplab::knob::Knob;
 use guplab::swap::Zram;
 use guplab::{KernelState, Kind, sys};
@@ -242,7 +241,6 @@ fn main() -> ExitCode {
     let _swap = Zram::new(SWAP).map_err(|why| notes.push(format!("no swap: {why}")));
     // Each worker would put it back for all.
     let _sizes = Knob::set(MTHP_POLICY, "madvise");
-    let _rest = Khugepaged::at_rest().map_err(|why| notes.push(format!("khugepaged works: {why}")));
 
     let all = All::default();
     let mut tests = Vec::new();

@@ -19,7 +19,6 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use guplab::gup_test::Whose;
-use guplab::khugepaged::Khugepaged;
 use guplab::{GupTest, KernelState};
 use guplab_tests::{Not, Test, While, kernel_agrees, run_all, skip};
 
@@ -48,7 +47,6 @@ fn drivers() -> Result<Vec<(&'static str, GupTest)>, Not> {
 fn main() -> ExitCode {
     // What changes memory by itself: results would not be the same twice.
     let _without_numa = guplab::numa::stay_local();
-    let _rest = Khugepaged::at_rest();
     let kernel = KernelState::read();
     let mut tests: Vec<Test> = Vec::new();
     tests.extend(same::tests());
