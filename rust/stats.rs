@@ -38,7 +38,7 @@ macro_rules! counters {
 
             /// Writes one line for each counter.
             pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                $(f.write_fmt(fmt!("{} {}\n", stringify!($name), self.$name.count()))?;)*
+                $(f.write_fmt(fmt!("{} {}\n", stringify!($name), self.$name.decimal()))?;)*
                 Ok(())
             }
         }
@@ -88,7 +88,7 @@ impl Counter {
     }
 
     /// Returns the count, to be printed.
-    pub(crate) fn count(&self) -> Decimal {
+    pub(crate) fn decimal(&self) -> Decimal {
         Decimal(self.get())
     }
 
