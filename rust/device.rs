@@ -34,7 +34,11 @@ impl MiscDevice for Session {
     fn show_fdinfo(me: Pin<&Self>, m: &SeqFile, _file: &File) {
         let account = me.account();
         seq_print!(m, "guplab-session:\t{}\n", Decimal::counted(account.id));
-        seq_print!(m, "guplab-handles:\t{}\n", account.counters.handles.decimal());
+        seq_print!(
+            m,
+            "guplab-handles:\t{}\n",
+            account.counters.handles.decimal()
+        );
         seq_print!(
             m,
             "guplab-pages:\t{}\n",
