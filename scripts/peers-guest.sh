@@ -45,6 +45,14 @@ for file in ${pool:+nr_hugepages free_hugepages nr_overcommit_hugepages}; do
 	echo 0 >"$pool/hugepages-2048kB/$file"
 done
 
+limit=150
+run() {
+	# Words are all that these arguments are.
+	# shellcheck disable=SC2086
+	timeout "$limit" "$dir/$program" $arguments </dev/null 2>&1
+	echo "=== exit code: $?"
+}
+
 while read -r program arguments; do
 	echo "=== $program${arguments:+ $arguments}"
 	echo "gup_test peers: $program${arguments:+ $arguments}" >/dev/kmsg
@@ -66,10 +74,14 @@ while read -r program arguments; do
 		fi
 		;;
 	esac
-	# Words are all that these arguments are.
-	# shellcheck disable=SC2086
-	timeout 300 "$dir/$program" $arguments </dev/null 2>&1
-	echo "=== exit code: $?"
+	started=$(date +%s)
+	run
+	# cow has hung once in an emulated arm64, in a test without gup_test. With the kernel's own driver
+	# that is nothing to compare with; with guplab's it would have to be looked at.
+	if [ "$driver" = in-tree ] && [ $(($(date +%s) - started)) -ge "$limit" ]; then
+		echo "=== $program${arguments:+ $arguments}"
+		run
+	fi
 done <"$dir/commands"
 echo "gup_test peers: end" >/dev/kmsg
 cd /

@@ -121,6 +121,7 @@ class Run:
         self.command = command
         self.tests = []
         self.code = None
+        self.is_second = False
         self.log = []
         self.said = []
 
@@ -199,7 +200,8 @@ def read(folder):
         elif word == "end":
             ended = True
         else:
-            run = runs[word] = Run(word)
+            is_second, run = word in runs, Run(word)
+            run.is_second, runs[word] = is_second, run
     run = None
     for line in without_batches(text(folder / "results/dmesg.txt").splitlines()):
         if LOG_MARK in line:
@@ -271,7 +273,8 @@ def result(runs):
         return "differs", one.results() if one else [], notes
     if why := one.why_skipped():
         return "skipped", one.results(), [why]
-    return "same", one.results(), []
+    hung = "in-tree: it was run again: the first time it did not end"
+    return "same", one.results(), [hung] if one.is_second else []
 
 
 def print_ktap(results, known):
@@ -306,7 +309,7 @@ def print_table(results, known):
     for program, row in rows.items():
         print(f"{program:<16}" + "".join(f"{row[heading]:>10}" for heading in HEADINGS[1:]))
     for command, (state, _, notes) in results.items():
-        if state != "same":
+        if notes:
             print(f"\n{command}: {state}")
             print("\n".join(f"  {line}" for note in notes for line in note.splitlines()))
     for reason, count in known.items():
