@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use procfs::Current;
-use procfs::process::all_processes;
+use procfs::process::{Process, all_processes};
 
 use crate::address::Range;
 use crate::knob::{Knobs, number};
@@ -28,7 +28,7 @@ struct LastPass;
 
 impl Drop for LastPass {
     fn drop(&mut self) {
-        sleep(Duration::from_millis(20));
+        wait_asleep();
     }
 }
 
@@ -39,9 +39,6 @@ pub struct KeptAway {
     _bait: Range,
 }
 
-/// How long to wait for a pass that is under way, or that a new setting wakes it up for.
-const PASS: Duration = Duration::from_secs(1);
-
 /// Has khugepaged leave alone what is mapped from now on, by this process and its children, however
 /// it works otherwise. What it collapses can't be told from what an experiment's own collapse did,
 /// and it fills holes.
@@ -50,7 +47,6 @@ const PASS: Duration = Duration::from_secs(1);
 /// come for, which children don't have.
 pub fn keep_away(pmd_size: usize) -> Result<KeptAway> {
     let failed = |error| Unsupported::new("something for khugepaged to come for", error);
-    let before = full_scans()?;
     let rest = Khugepaged::at_rest()?;
     let bait = Range::map(
         pmd_size,
@@ -62,10 +58,7 @@ pub fn keep_away(pmd_size: usize) -> Result<KeptAway> {
     bait.keep_from_children().map_err(failed)?;
     bait.advise(0, pmd_size, libc::MADV_HUGEPAGE)
         .map_err(failed)?;
-    let end = Instant::now() + PASS;
-    while full_scans()? == before && Instant::now() < end {
-        sleep(Duration::from_millis(1));
-    }
+    wait_asleep();
     Ok(KeptAway {
         _rest: rest,
         _bait: bait,
@@ -121,6 +114,24 @@ fn is_deaf() -> Result<bool> {
 /// How many collapses it has done.
 pub fn pages_collapsed() -> Result<u64> {
     number(format!("{DIR}/pages_collapsed"))
+}
+
+/// Waits until it sleeps, if there is one, and not for longer than a pass may take. A new setting has
+/// made it runnable when the write returns; but it may have been about to sleep as the old one said,
+/// for a millisecond.
+fn wait_asleep() {
+    const PASS: Duration = Duration::from_secs(1);
+    const LOOKS: u32 = 5;
+    let Ok(process) = pid().map(Process::new) else {
+        return;
+    };
+    let end = Instant::now() + PASS;
+    let is_awake = || matches!(&process, Ok(p) if p.stat().is_ok_and(|stat| stat.state != 'S'));
+    let mut asleep = 0;
+    while asleep < LOOKS && Instant::now() < end {
+        sleep(Duration::from_millis(1));
+        asleep = if is_awake() { 0 } else { asleep + 1 };
+    }
 }
 
 /// How often it has been through all memory.
