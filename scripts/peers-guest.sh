@@ -36,14 +36,16 @@ fi >/dev/null
 
 # 32-bit ARM maps hugetlb where it isn't aligned, and oopses when that goes (Documentation/findings.rst).
 # There the programs are to find no huge page that is free.
-pool=/sys/kernel/mm/hugepages
 case $(uname -m) in
-arm*) mount -t tmpfs none "$pool" && mkdir "$pool/hugepages-2048kB" || exit 1 ;;
+arm*)
+	pool=/sys/kernel/mm/hugepages
+	mount -t tmpfs none "$pool" && mkdir "$pool/hugepages-2048kB" || exit 1
+	for file in nr_hugepages free_hugepages nr_overcommit_hugepages; do
+		echo 0 >"$pool/hugepages-2048kB/$file"
+	done
+	;;
 *) pool= ;;
 esac
-for file in ${pool:+nr_hugepages free_hugepages nr_overcommit_hugepages}; do
-	echo 0 >"$pool/hugepages-2048kB/$file"
-done
 
 limit=150
 run() {
