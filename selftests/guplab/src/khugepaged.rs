@@ -19,7 +19,7 @@ const DIR: &str = "/sys/kernel/mm/transparent_hugepage/khugepaged";
 pub struct Khugepaged {
     _knobs: Knobs,
     // Goes last.
-    _pass: Option<LastPass>,
+    _pass: LastPass,
 }
 
 /// The pass that putting back `scan_sleep_millisecs` wakes it up for: it is over when this is gone.
@@ -72,28 +72,24 @@ impl Khugepaged {
     pub fn with(values: &[(&str, u64)]) -> Result<Khugepaged> {
         Ok(Khugepaged {
             _knobs: Knobs::set(DIR, values)?,
-            _pass: None,
+            _pass: LastPass,
         })
     }
 
     /// Has it work without a pause, and fill up what is not populated: `max_ptes` is how many PTEs
     /// without a page a huge page may replace.
     pub fn hurry(max_ptes_none: u64) -> Result<Khugepaged> {
-        if is_deaf()? {
+        if cfg!(target_pointer_width = "32") && uptime()? < DEAF {
             let reason = "a 32-bit kernel doesn't wake it in the first five minutes";
             return Err(Unsupported::new("khugepaged", reason));
         }
-        let hurried = Khugepaged::with(&[
+        Khugepaged::with(&[
             ("max_ptes_none", max_ptes_none),
             ("pages_to_scan", 1 << 16),
             ("alloc_sleep_millisecs", 1),
             // The last one: this wakes it up.
             ("scan_sleep_millisecs", 1),
-        ])?;
-        Ok(Khugepaged {
-            _pass: Some(LastPass),
-            ..hurried
-        })
+        ])
     }
 
     /// Keeps it from work, as good as: it sleeps for long.
@@ -106,9 +102,9 @@ impl Khugepaged {
 /// scan_sleep_millisecs says that it has slept enough: it sleeps on (INITIAL_JIFFIES).
 const DEAF: Duration = Duration::from_secs(301);
 
-fn is_deaf() -> Result<bool> {
+fn uptime() -> Result<Duration> {
     let uptime = procfs::Uptime::current().map_err(|e| Unsupported::new("/proc/uptime", e))?;
-    Ok(cfg!(target_pointer_width = "32") && uptime.uptime_duration() < DEAF)
+    Ok(uptime.uptime_duration())
 }
 
 /// How many collapses it has done.

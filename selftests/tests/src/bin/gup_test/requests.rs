@@ -76,13 +76,16 @@ pub(crate) fn has_empty_call(request: &Request) -> bool {
 }
 
 /// Whether a whole call would end before it begins, as on 32 bits.
-pub(crate) fn has_wrapping_call(request: &Request) -> bool {
+fn has_wrapping_call(request: &Request) -> bool {
+    // What is no address is refused.
+    let Ok(addr) = usize::try_from(request.addr) else {
+        return false;
+    };
     let len = u64::from(request.nr_pages_per_call) * page_size() as u64;
-    match (usize::try_from(request.addr), usize::try_from(len)) {
-        (Ok(addr), Ok(len)) => addr.checked_add(len).is_none(),
-        // An address that isn't one is refused.
-        (addr, len) => addr.is_ok() && len.is_err(),
-    }
+    let end = usize::try_from(len)
+        .ok()
+        .and_then(|len| addr.checked_add(len));
+    end.is_none()
 }
 
 fn flags(rng: &mut Rng, command: Command, zero_page: bool) -> u32 {
